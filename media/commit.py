@@ -1,0 +1,39 @@
+"""What a worker reports of finished segments: read back from the muxed bytes, not hoped for."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFacts:
+    """One stored segment. Times are ticks of its rendition's timescale."""
+
+    number: int
+    name: str
+    decode_time: int  # tfdt
+    duration: int  # sum of the trun's sample durations
+    size: int  # bytes, styp to the end of mdat
+    sample_count: int
+    starts_with_idr: bool  # True for audio: each AAC frame is a sync sample
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionFacts:
+    """A rendition's part of a commit; `init_name` and `codecs` agree over all its commits."""
+
+    name: str
+    init_name: str
+    codecs: str  # RFC 6381, from the bitstream
+    timescale: int
+    segments: tuple[SegmentFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The result of one task: of a video chunk (all rungs) or of an audio span.
+
+    `task` is unique within a version (`video-00007`, `audio-00003`); the catalog accepts
+    the first commit of a task and refuses every later one.
+    """
+
+    task: str
+    renditions: tuple[RenditionFacts, ...]

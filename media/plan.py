@@ -1,0 +1,208 @@
+"""What will be encoded, decided once per title from the probe and the configuration.
+
+A plan holds no time in seconds that anything is computed from: frames for video, samples for
+audio. It is pure data; the same source and configuration give the same plan, and its hash is
+the `version` in every published URL.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+import orjson
+
+from media.asset import AssetType
+from media.timeline import AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, FrameRate, round_half_up
+
+GOP_S = 2  # Apple HLS authoring 1.13: a key frame about every two seconds
+FIRST_SEGMENT_S = 1  # short, so that a title is playable seconds after its upload
+SEGMENTS_PER_CHUNK = 2  # bounds what a dying worker loses, and spreads one title over many
+SINGLE_SEGMENT_CHUNKS = 3  # the first chunks hold one segment each: the start is wanted first
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One video rendition to encode. Sizes are even, pixels square, rotation applied."""
+
+    name: str
+    width: int
+    height: int
+    max_bit_rate: int  # bit/s, the VBV ceiling
+
+    def __post_init__(self) -> None:
+        assert self.width % 2 == 0 and self.height % 2 == 0, f"odd size in {self}"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioRung:
+    name: str
+    bit_rate: int  # bit/s
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideoPlan:
+    stream_index: int
+    rate: FrameRate
+    frame_count: int
+    rungs: tuple[Rung, ...]  # highest first
+    seekable: bool  # False: decode once, in order, as one chunk
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPlan:
+    stream_index: int
+    sample_count: int  # a multiple of 1024; covers the video where there is one
+    rungs: tuple[AudioRung, ...]  # one for a video title, two for an audio title
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A run of whole segments: the unit of work, of commit and of retry."""
+
+    index: int
+    first_segment: int
+    segment_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`origin` is the source time in seconds that becomes media time 0, as (num, den)."""
+
+    origin: tuple[int, int]
+    segment_duration_s: int
+    video: VideoPlan | None
+    audio: AudioPlan | None
+    preset: str
+    crf: int
+
+    @property
+    def type(self) -> AssetType:
+        return AssetType.VIDEO if self.video else AssetType.AUDIO
+
+    @property
+    def version(self) -> str:
+        return hashlib.blake2b(orjson.dumps(self), digest_size=6).hexdigest()
+
+    @property
+    def video_boundaries(self) -> tuple[int, ...]:
+        """First frame of each segment, then the frame count; empty without video."""
+        return _video_boundaries(self)
+
+    @property
+    def audio_boundaries(self) -> tuple[int, ...]:
+        """First sample of each segment, then the sample count; all multiples of 1024."""
+        return _audio_boundaries(self)
+
+    @property
+    def gop_frames(self) -> int:
+        assert self.video is not None
+        return round_half_up(GOP_S * self.video.rate.fraction)
+
+    @property
+    def segment_count(self) -> int:
+        return len(self.video_boundaries or self.audio_boundaries) - 1
+
+    @property
+    def duration_s(self) -> float:
+        if self.video is not None:
+            return float(self.video.frame_count / self.video.rate.fraction)
+        assert self.audio is not None
+        return self.audio.sample_count / AUDIO_SAMPLE_RATE
+
+    def chunks(self) -> tuple[Chunk, ...]:
+        """The video work in order; empty for an audio title."""
+        if self.video is None:
+            return ()
+        if not self.video.seekable:
+            return (Chunk(0, 0, self.segment_count),)
+        return tuple(_chunks(self.segment_count))
+
+    def target_duration_s(self) -> int:
+        """EXT-X-TARGETDURATION of every playlist: known before the first segment exists."""
+        durations = [Fraction(0)]
+        if self.video is not None:
+            frame_s = 1 / self.video.rate.fraction
+            durations += [n * frame_s for n in _lengths(self.video_boundaries)]
+        durations += [Fraction(n, AUDIO_SAMPLE_RATE) for n in _lengths(self.audio_boundaries)]
+        return max(1, round_half_up(max(durations)))
+
+
+@lru_cache(maxsize=64)
+def _video_boundaries(plan: Plan) -> tuple[int, ...]:
+    if plan.video is None:
+        return ()
+    return segment_boundaries(
+        plan.video.frame_count,
+        first=round_half_up(FIRST_SEGMENT_S * plan.video.rate.fraction),
+        gop=plan.gop_frames,
+        gops=plan.segment_duration_s // GOP_S,
+    )
+
+
+@lru_cache(maxsize=64)
+def _audio_boundaries(plan: Plan) -> tuple[int, ...]:
+    if plan.audio is None:
+        return ()
+    if plan.video is None:
+        return audio_only_boundaries(plan.audio.sample_count, plan.segment_duration_s)
+    starts = [
+        nearest_aac_frame(first_frame / plan.video.rate.fraction)
+        for first_frame in plan.video_boundaries[:-1]
+    ]
+    return (*starts, plan.audio.sample_count)
+
+
+def segment_boundaries(total: int, *, first: int, gop: int, gops: int) -> tuple[int, ...]:
+    """Segment starts in frames and the end: one short segment, then `gops` whole GOPs each.
+
+    A last segment shorter than one GOP would stall players (hls.js #7646), so such a tail is
+    joined to the last whole GOP before it; that makes no segment longer than `gops` GOPs unless
+    segments are single GOPs, or the whole title is one segment.
+    """
+    if total < first + gop:
+        return (0, total)
+    starts = [0, *range(first, total, gops * gop)]
+    return (*_without_short_tail(starts, total, shortest=gop), total)
+
+
+def audio_only_boundaries(total: int, segment_duration_s: int) -> tuple[int, ...]:
+    """The same policy in samples, every start on an AAC frame; a tail joins its neighbour."""
+    first = nearest_aac_frame(Fraction(FIRST_SEGMENT_S))
+    shortest = nearest_aac_frame(Fraction(GOP_S))
+    if total < first + shortest:
+        return (0, total)
+    count = -(-total // (segment_duration_s * AUDIO_SAMPLE_RATE)) + 1
+    starts = [
+        nearest_aac_frame(Fraction(FIRST_SEGMENT_S + n * segment_duration_s)) for n in range(count)
+    ]
+    starts = [0, *(start for start in starts if start < total)]
+    return (*_without_short_tail(starts, total, shortest=shortest), total)
+
+
+def _without_short_tail(starts: list[int], total: int, *, shortest: int) -> list[int]:
+    if total - starts[-1] >= shortest:
+        return starts
+    moved = starts[-1] - shortest
+    return [*starts[:-1], moved] if moved > starts[-2] else starts[:-1]
+
+
+def nearest_aac_frame(time_s: Fraction) -> int:
+    """The multiple of 1024 samples nearest to a time."""
+    return round_half_up(time_s * AUDIO_SAMPLE_RATE / AAC_FRAME_SAMPLES) * AAC_FRAME_SAMPLES
+
+
+def _lengths(boundaries: tuple[int, ...]) -> list[int]:
+    return [end - start for start, end in itertools.pairwise(boundaries)]
+
+
+def _chunks(segment_count: int) -> Iterator[Chunk]:
+    index = first = 0
+    while first < segment_count:
+        length = 1 if index < SINGLE_SEGMENT_CHUNKS else SEGMENTS_PER_CHUNK
+        length = min(length, segment_count - first)
+        yield Chunk(index, first, length)
+        index, first = index + 1, first + length
