@@ -1,6 +1,7 @@
 """Builds the Cython modules of native/; everything else is in pyproject.toml.
 
-HEADRACE_DEBUG=1 builds with bounds checks, assertions and line tracing.
+HEADRACE_DEBUG=1 builds with bounds checks, assertions and line tracing; HEADRACE_ONLY=mux,origin
+builds just these modules.
 """
 
 import os
@@ -10,6 +11,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("HEADRACE_DEBUG") == "1"
+ONLY = os.environ.get("HEADRACE_ONLY", "").split(",")
 
 extensions = [
     Extension(
@@ -19,6 +21,7 @@ extensions = [
         define_macros=[("CYTHON_TRACE", "1")] if DEBUG else [],
     )
     for path in sorted(Path("native").glob("*.pyx"))
+    if ONLY == [""] or path.stem in ONLY
 ]
 
 setup(
