@@ -53,7 +53,7 @@ def _scale_to_fit(width: int, height: int, profile: Profile) -> Fraction:
 
 
 def _rung(width: int, height: int, scale: Fraction, profile: Profile) -> Rung:
-    scaled = _even(width * scale), _even(height * scale)
+    scaled = _even(width, scale), _even(height, scale)
     own_size = scale == 1 and _scale_to_fit(width, height, profile) > 1
     name = f"{min(scaled)}p" if own_size else profile.name
     return Rung(name, *scaled, profile.videobitrate)
@@ -63,5 +63,6 @@ def _is_worthwhile(rung: Rung, below: Rung) -> bool:
     return rung.width * rung.height >= below.width * below.height * WORTHWHILE_PIXEL_RATIO
 
 
-def _even(length: Fraction) -> int:
-    return max(2, 2 * round_half_up(length / 2))
+def _even(length: int, scale: Fraction) -> int:
+    """The nearest even length; 4:2:0 needs it, and the source's own is never exceeded."""
+    return max(2, min(2 * round_half_up(length * scale / 2), length - length % 2))

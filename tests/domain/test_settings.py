@@ -1,0 +1,53 @@
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from media.settings import FfmpegSettings, Settings, parse_bit_rate, parse_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("30m", 1800), ("2h", 7200), ("500ms", 0.5), ("1.5s", 1.5)]
+)
+def test_duration(text: str, seconds: float) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "30", "s", "-1s", "1 s", "1d", "1s2"])
+def test_duration_refuses(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a duration such as"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "bit_rate"), [("5000k", 5_000_000), ("5M", 5_000_000), ("800", 800), (64_000, 64_000)]
+)
+def test_bit_rate(text: object, bit_rate: int) -> None:
+    assert parse_bit_rate(text) == bit_rate
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"segmentduration": "5s"}, "must be 2s, 4s, 6s, 8s or 10s, got 5s"),
+        ({"profiles": []}, "at least 1 item"),
+        ({"crf": 99}, "less than or equal to 51"),
+        ({"presett": "fast"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_ffmpeg_settings_refuse(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        FfmpegSettings.model_validate(values)
+
+
+def test_profile_names_must_differ() -> None:
+    twice = [
+        {"name": "a", "width": 640, "height": 360, "videobitrate": "1M", "audiobitrate": "64k"}
+    ] * 2
+    with pytest.raises(ValidationError, match="profile names must differ"):
+        FfmpegSettings.model_validate({"profiles": twice})
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(Settings().server, "port", 1)  # noqa: B010 (a plain assignment is a type error)
