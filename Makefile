@@ -1,63 +1,84 @@
-# Everything a new machine needs is installed by these targets; see `make help`.
+# Everything that a new machine needs is installed by these targets; `make help` lists them.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-FILE ?=
 
-.PHONY: help run setup native player test check format bench tools clean
+PLAYER := server/player
+PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
+	$(wildcard $(PLAYER)/*.json $(PLAYER)/*.mjs)
+
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check format bench native player setup setup-dev tools-run tools-test clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 12
 
-$(BIN)/.installed: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip 'setuptools>=80' 'cython>=3.3,<4'
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
-	@touch $@ $(VENV)/.native
+run: setup  ## start the service; FILE=clip.mp4 also uploads that clip
+	@set -- up; [ -z "$$FILE" ] || set -- up --upload "$$FILE"; exec $(BIN)/headrace "$$@"
 
-$(VENV)/.native: $(wildcard native/*.pyx native/*.pxd) setup.py | $(BIN)/.installed
-	$(BIN)/python setup.py --quiet build_ext --inplace
-	@touch $@
+test: setup-dev tools-test tests/node_modules/.installed  ## run all tests; ARGS="tests/cli -x" some
+	@$(BIN)/python -m pytest $(ARGS)
 
-server/player/dist/index.html: $(wildcard server/player/src/* server/player/package*.json server/player/*.mjs)
-	cd server/player && npm ci --silent --no-audit --no-fund && npm run --silent build
-	@touch $@
-
-native: $(VENV)/.native  ## compile the Cython modules
-player: server/player/dist/index.html  ## build the player page
-setup: $(BIN)/.installed native player
-
-run: setup tools-run  ## start the service; FILE=clip.mp4 also uploads that clip
-	@exec $(BIN)/headrace up $(if $(FILE),--upload '$(FILE)')
-
-tools-run:
-	@sh deployments/install-tools.sh run
-
-tools:
-	@sh deployments/install-tools.sh test
-
-test: setup tools tests/node_modules/.installed  ## install what the tests need and run them all
-	$(BIN)/python -m pytest $(ARGS)
-
-tests/node_modules/.installed: tests/package-lock.json
-	cd tests && npm ci --silent --no-audit --no-fund
-	@touch $@
-
-check: setup  ## format, lint, types, stubs, import contracts
+check: setup-dev  ## format, lint, types, stubs, import contracts, the player page's own check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest native --ignore-missing-stub --concise
 	$(BIN)/lint-imports
+	cd $(PLAYER) && npm run --silent check
 
-format:
+format:  ## let ruff and the player page's formatter rewrite what they can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	cd $(PLAYER) && npm run --silent format
 
-bench: setup tools  ## speed of transcoding beside ffmpeg, and time to playable
-	$(BIN)/python -m bench
+bench: setup-dev tools-test  ## speed of transcoding beside ffmpeg, and time to playable
+	@$(BIN)/python -m bench
+
+native: $(VENV)/.native  ## compile the Cython modules
+player: $(PLAYER)/dist/index.html  ## build the player page
+
+setup: tools-run $(VENV)/.installed native player
+setup-dev: setup $(VENV)/.installed-dev
+
+tools-run tools-test: tools-%:
+	@PYTHON='$(PYTHON)' sh deployments/install-tools.sh $*
+
+# Packages are built without isolation and without the native modules: those are compiled below,
+# in parallel, and again whenever they change.
+$(VENV)/.installed: pyproject.toml | tools-run
+	@echo 'Installing Python packages'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet 'setuptools>=80' 'cython>=3.3,<4'
+	@HEADRACE_ONLY=none $(BIN)/python -m pip install --quiet --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo 'Installing Python packages for development'
+	@HEADRACE_ONLY=none $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.native: $(wildcard native/*.pyx native/*.pxd) setup.py $(VENV)/.installed
+	@echo 'Compiling the native modules'
+	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel "$$(nproc)"
+	@touch $@
+
+$(PLAYER)/node_modules/.installed: $(PLAYER)/package-lock.json | tools-run
+	@echo 'Installing npm packages of the player page'
+	@cd $(PLAYER) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+$(PLAYER)/dist/index.html: $(PLAYER)/node_modules/.installed $(PLAYER_SOURCES)
+	@echo 'Building the player page'
+	@cd $(PLAYER) && npm run --silent build
+	@touch $@
+
+tests/node_modules/.installed: tests/package-lock.json | tools-run
+	@echo 'Installing npm packages of the tests'
+	@cd tests && npm ci --silent --no-audit --no-fund
+	@touch $@
 
 clean:  ## remove everything that was built; ./var with your media stays
-	rm -rf $(VENV) build server/player/dist server/player/node_modules tests/node_modules
+	rm -rf $(VENV) build *.egg-info $(PLAYER)/dist $(PLAYER)/node_modules tests/node_modules
 	find native -name '*.so' -delete
