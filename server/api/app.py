@@ -1,0 +1,85 @@
+from collections.abc import Sequence
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+
+from media.settings import Settings
+from server.api.envelope import Envelope
+from server.api.metrics import Metrics
+from server.api.openapi import describe
+from server.api.operations import Gives, Operation, make_routes
+from server.api.presign import DirectUpload, SignedPuts
+from server.api.system import System
+from server.api.titles import Titles
+from server.api.uploads import Uploads
+from server.origin.app import Origin
+from server.problems import KINDS, problem_response
+from server.tokens import TokenKeys
+from stores.errors import Unavailable
+from stores.wiring import Stores
+
+_log = structlog.get_logger("server.api")
+
+
+def make_api(
+    settings: Settings,
+    stores: Stores,
+    keys: TokenKeys,
+    *,
+    origin: Origin | None = None,
+    page: Sequence[BaseRoute] = (),
+) -> Starlette:
+    metrics = Metrics(origin)
+    signer = SignedPuts(list(keys.secrets.values()))
+    operations = [
+        *System(stores, metrics).operations(),
+        *Uploads(stores, settings, signer, metrics).operations(),
+        *DirectUpload(stores, signer, settings.server.readtimeout).operations(),
+        *Titles(stores, keys, settings, origin).operations(),
+    ]
+    operations.append(_description(operations, settings.app.version))
+    api = Starlette(
+        routes=[*make_routes(operations, settings.server.writetimeout), *page],
+        middleware=[Middleware(Envelope, metrics=metrics), _cors()],
+        exception_handlers=dict.fromkeys([*KINDS, HTTPException], _answer_problem),
+    )
+    api.router.redirect_slashes = False
+    return api
+
+
+def _description(others: Sequence[Operation], version: str) -> Operation:
+    async def get_description(request: Request) -> Response:
+        return JSONResponse(description)
+
+    operation = Operation(
+        "GET",
+        "/openapi.json",
+        get_description,
+        "This description",
+        Gives(200, "An OpenAPI 3.1 document."),
+        for_user=False,
+    )
+    description = describe([*others, operation], version)
+    return operation
+
+
+def _cors() -> Middleware:
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=["*"],  # no cookies are used, so another origin gains nothing
+        allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["Location", "ETag", "Retry-After", "X-Request-ID"],
+    )
+
+
+async def _answer_problem(request: Request, exc: Exception) -> Response:
+    if isinstance(exc, Unavailable):  # its reason is for the operator, not for the client
+        _log.error("store unavailable", reason=str(exc))
+    return problem_response(request, exc)

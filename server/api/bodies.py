@@ -1,0 +1,170 @@
+"""The JSON that clients send and get. The OpenAPI description is made from these models."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from starlette.responses import Response
+
+from media.asset import Asset, AssetType, Status
+
+NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+NO_CONTROLS_BUT_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+CONTENT_TYPE = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[\x20-\x7e]*)?$"
+AUDIO_SUFFIXES = frozenset(
+    {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus", ".wav"}
+)
+
+Title = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=200, pattern=NO_CONTROLS)
+]
+Description = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=5000, pattern=NO_CONTROLS_BUT_LINES),
+]
+Filename = Annotated[str, StringConstraints(max_length=255, pattern=NO_CONTROLS)]
+ContentType = Annotated[str, StringConstraints(max_length=127, pattern=CONTENT_TYPE)]
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UploadFields(Request):
+    """What a client says of a title before its bytes are looked at."""
+
+    title: Title = Field("", description="Empty: the file's name without its suffix.")
+    description: Description = ""
+    filename: Filename = ""
+    content_type: ContentType | None = None
+
+
+class PresignRequest(UploadFields):
+    filename: Annotated[Filename, Field(min_length=1)]
+    size: int | None = Field(None, ge=1, description="Bytes; the URL then takes no more.")
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+
+class Source(Answer):
+    """The uploaded original; null until it has been probed, or where it has no such track."""
+
+    filename: str
+    size_bytes: int
+    container: str | None = None
+    duration_s: float | None = None
+    video_codec: str | None = None
+    audio_codec: str | None = None
+    width: int | None = None
+    height: int | None = None
+    frame_rate: float | None = None
+    audio_channels: int | None = None
+    audio_sample_rate: int | None = None
+
+
+class Rendition(Answer):
+    name: str
+    type: AssetType
+    codecs: str
+    width: int | None
+    height: int | None
+    frame_rate: float | None
+    peak_bit_rate: int
+    average_bit_rate: int
+
+
+class Error(Answer):
+    code: str
+    message: str
+    retryable: bool
+
+
+class Media(Answer):
+    id: str
+    title: str
+    description: str
+    type: AssetType
+    status: Literal["uploading", "queued", "processing", "ready", "failed"]
+    playable: bool
+    progress: float = Field(ge=0, le=1)
+    duration_s: float | None
+    source: Source
+    renditions: list[Rendition]
+    error: Error | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class MediaList(Answer):
+    items: list[Media]
+    next_cursor: str | None = Field(description="Null on the last page.")
+
+
+class Presigned(Answer):
+    id: str
+    url: str = Field(description="Where to PUT the bytes, as they are.")
+    method: Literal["PUT"]
+    headers: dict[str, str] = Field(description="To be sent with the PUT.")
+    expires_at: datetime
+
+
+class Playback(Answer):
+    url: str
+    expires_at: datetime
+    type: Literal["application/vnd.apple.mpegurl"] = "application/vnd.apple.mpegurl"
+
+
+class Health(Answer):
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Answer):
+    status: Literal["ready"] = "ready"
+
+
+def media_body(asset: Asset) -> Media:
+    assert asset.status is not Status.DELETING, "a title being deleted is not shown"
+    probed = {} if asset.source is None else asdict(asset.source)
+    return Media(
+        id=asset.id,
+        title=asset.title,
+        description=asset.description,
+        type=asset.type,
+        status=asset.status.value,
+        playable=asset.playable,
+        progress=asset.progress,
+        duration_s=asset.duration_s,
+        source=Source.model_validate(
+            {"size_bytes": asset.size_bytes, **probed, "filename": asset.filename}
+        ),
+        renditions=[Rendition.model_validate(rendition) for rendition in asset.renditions],
+        error=None if asset.error is None else Error.model_validate(asset.error),
+        created_at=_time(asset.created_at_ms),
+        updated_at=_time(asset.updated_at_ms),
+    )
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def guess_type(content_type: str | None, filename: str) -> AssetType:
+    """What is shown until the probe knows better."""
+    declared = (content_type or "").partition("/")[0].lower()
+    if declared in ("audio", "video"):
+        return AssetType(declared)
+    audio = PurePath(filename).suffix.lower() in AUDIO_SUFFIXES
+    return AssetType.AUDIO if audio else AssetType.VIDEO
+
+
+def answer(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        body.model_dump_json(),
+        status_code=status,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        media_type="application/json",
+    )

@@ -1,0 +1,71 @@
+import re
+import time
+from secrets import token_hex
+
+import structlog
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.api.metrics import Metrics
+from server.problems import problem_response
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+_log = structlog.get_logger("server.api")
+
+
+class Envelope:
+    """Round every control request: its id, its line in the log, its metrics, and the answer to
+    an error that nobody foresaw."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _Exchange(self._app, scope, send).run(receive, self._metrics)
+
+
+class _Exchange:
+    def __init__(self, app: ASGIApp, scope: Scope, send: Send) -> None:
+        self._app = app
+        self._scope = scope
+        self._send = send
+        self._status = 0  # until the answer has begun
+        given = Request(scope).headers.get("x-request-id", "")
+        self._id = given if _REQUEST_ID.fullmatch(given) else token_hex(8)
+
+    async def run(self, receive: Receive, metrics: Metrics) -> None:
+        started = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request=self._id):
+            try:
+                await self._app(self._scope, receive, self._begin)
+            except Exception as exc:
+                _log.exception("request failed")
+                if self._status:  # too late for another answer: let the server cut it off
+                    raise
+                await problem_response(Request(self._scope), exc)(self._scope, receive, self._begin)
+            finally:
+                self._report(time.perf_counter() - started, metrics)
+
+    async def _begin(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message["headers"] = [
+                *message["headers"],
+                (b"x-request-id", self._id.encode()),
+                (b"x-content-type-options", b"nosniff"),
+            ]
+        await self._send(message)
+
+    def _report(self, duration_s: float, metrics: Metrics) -> None:
+        route = getattr(self._scope.get("route"), "path", "unmatched")
+        metrics.observe(route, self._scope["method"], self._status, duration_s)
+        _log.info(
+            "request",
+            method=self._scope["method"],
+            path=self._scope["path"],
+            status=self._status,
+            ms=round(duration_s * 1000, 1),
+            client=(self._scope.get("client") or ("", 0))[0],
+        )

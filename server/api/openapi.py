@@ -1,0 +1,117 @@
+"""The OpenAPI description, made from the operations that also make the routes."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from server.api.operations import Gives, Operation, Takes
+from server.problems import INTERNAL, KINDS, MEDIA_TYPE, Kind, ProblemBody
+
+JsonObject = dict[str, object]
+
+_HEADERS = {
+    "Location": "Where the title is.",
+    "ETag": "Changes whenever the bytes do.",
+    "Retry-After": "Seconds after which trying again may help.",
+}
+_DESCRIPTION = (
+    "Upload video or audio, follow its encoding, get a URL to play it. "
+    "Browsers on any origin may call it. Every error is an RFC 9457 problem."
+)
+
+
+def describe(operations: Sequence[Operation], version: str) -> JsonObject:
+    _, schemas = models_json_schema(
+        list(dict.fromkeys(_models(operations))), ref_template="#/components/schemas/{model}"
+    )
+    paths: dict[str, JsonObject] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Headrace control API",
+            "version": version,
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {"user": {"type": "apiKey", "in": "header", "name": "X-User-ID"}},
+        },
+    }
+
+
+def _models(operations: Sequence[Operation]) -> Iterator[tuple[type[BaseModel], JsonSchemaMode]]:
+    yield ProblemBody, "serialization"
+    for operation in operations:
+        if operation.gives.model is not None:
+            yield operation.gives.model, "serialization"
+        if operation.takes is not None and isinstance(operation.takes.schema, type):
+            yield operation.takes.schema, "validation"
+
+
+def _operation(operation: Operation) -> JsonObject:
+    described: JsonObject = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "parameters": [*_path_parameters(operation.path), *_query_parameters(operation.query)],
+        "responses": {str(operation.gives.status): _given(operation.gives), **_problems(operation)},
+        "security": [{"user": []}] if operation.for_user else [],
+    }
+    if operation.takes is not None:
+        described["requestBody"] = _taken(operation.takes)
+    return described
+
+
+def _path_parameters(path: str) -> Iterator[JsonObject]:
+    for name in re.findall(r"{(\w+)}", path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _query_parameters(query: Mapping[str, JsonObject]) -> Iterator[JsonObject]:
+    for name, schema in query.items():
+        yield {"name": name, "in": "query", "schema": schema}
+
+
+def _taken(takes: Takes) -> JsonObject:
+    schema = takes.schema if isinstance(takes.schema, dict) else _ref(takes.schema)
+    return {"required": True, "content": {takes.media_type: {"schema": schema}}}
+
+
+def _given(gives: Gives) -> JsonObject:
+    described: JsonObject = {"description": gives.description, "headers": _headers(gives.headers)}
+    if gives.model is not None:
+        described["content"] = {gives.media_type: {"schema": _ref(gives.model)}}
+    elif gives.media_type is not None:
+        described["content"] = {gives.media_type: {"schema": {"type": "string"}}}
+    return described
+
+
+def _problems(operation: Operation) -> dict[str, JsonObject]:
+    kinds: dict[int, list[Kind]] = {INTERNAL.status: [INTERNAL]}
+    for problem in operation.all_problems():
+        kinds.setdefault(KINDS[problem].status, []).append(KINDS[problem])
+    return {
+        str(status): {
+            "description": f"{HTTPStatus(status).phrase}: "
+            + ", ".join(f"`{kind.name}`" for kind in kinds[status]),
+            "content": {MEDIA_TYPE: {"schema": _ref(ProblemBody)}},
+        }
+        for status in sorted(kinds)
+    }
+
+
+def _headers(names: Sequence[str]) -> JsonObject:
+    return {
+        name: {"description": _HEADERS[name], "required": True, "schema": {"type": "string"}}
+        for name in names
+    }
+
+
+def _ref(model: type[BaseModel]) -> JsonObject:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

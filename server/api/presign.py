@@ -1,0 +1,140 @@
+"""Upload URLs that this server signs and takes itself, as S3 does with a presigned PUT.
+
+The signature covers the method, the path, the expiry and the greatest size, so that none of
+them can be changed by who holds the URL. Another store signs its own: what `Uploads` needs of
+a presigner is `put` alone.
+"""
+
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from media.asset import Status
+from media.keys import source_key
+from server.api.bodies import Presigned
+from server.api.incoming import body_chunks
+from server.api.operations import Gives, Operation, Takes
+from server.problems import BodyTimeout, SignatureRefused, TitleNotFound, TooLarge, UploadClosed
+from stores.errors import NotFound, Unavailable
+from stores.wiring import Stores
+
+LIFETIME_S = 3600
+_SIGNED: dict[str, dict[str, object]] = {
+    "expires": {"type": "integer"},
+    "max": {"type": "integer"},
+    "signature": {"type": "string"},
+}
+_LABEL = b"headrace upload URL, version 1"  # keeps these keys apart from the playback tokens'
+
+
+def upload_path(media_id: str) -> str:
+    return f"/api/v1/upload/{media_id}"
+
+
+class SignedPuts:
+    """The first of `secrets` signs, all verify."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        self._keys = [hmac.digest(secret, _LABEL, hashlib.sha256) for secret in secrets]
+
+    async def put(
+        self, media_id: str, *, base_url: str, content_type: str | None, max_bytes: int
+    ) -> Presigned:
+        path, expires = upload_path(media_id), int(time.time()) + LIFETIME_S
+        signature = _sign(self._keys[0], path, str(expires), str(max_bytes))
+        return Presigned(
+            id=media_id,
+            url=f"{base_url}{path}?expires={expires}&max={max_bytes}&signature={signature}",
+            method="PUT",
+            headers={} if content_type is None else {"Content-Type": content_type},
+            expires_at=datetime.fromtimestamp(expires, UTC),
+        )
+
+    def max_bytes(self, media_id: str, query: Mapping[str, str]) -> int:
+        """What a presented URL allows. Raises SignatureRefused."""
+        expires, max_bytes = query.get("expires", ""), query.get("max", "")
+        given = query.get("signature", "").encode()
+        if not any(
+            hmac.compare_digest(
+                _sign(key, upload_path(media_id), expires, max_bytes).encode(), given
+            )
+            for key in self._keys
+        ):
+            raise SignatureRefused("The URL is not signed by this server, or has been changed.")
+        if int(expires) < time.time():
+            raise SignatureRefused("The URL has expired; ask for a new one.")
+        return int(max_bytes)
+
+
+def _sign(key: bytes, path: str, expires: str, max_bytes: str) -> str:
+    message = f"PUT\n{path}\n{expires}\n{max_bytes}".encode()
+    return base64.urlsafe_b64encode(hmac.digest(key, message, "sha256")).rstrip(b"=").decode()
+
+
+class DirectUpload:
+    """Takes the PUT of a signed URL and answers as S3 does: any bytes, an ETag, no JSON."""
+
+    def __init__(self, stores: Stores, signer: SignedPuts, timeout: timedelta) -> None:
+        self._stores = stores
+        self._signer = signer
+        self._timeout_s = timeout.total_seconds()
+
+    def operations(self) -> Sequence[Operation]:
+        return [
+            Operation(
+                "PUT",
+                "/api/v1/upload/{id}",
+                self.put_source,
+                "Send a file to its presigned URL, as to S3",
+                Gives(200, "The file is stored.", media_type=None, headers=("ETag",)),
+                takes=Takes("application/octet-stream", {}),
+                query=_SIGNED,
+                problems=(
+                    SignatureRefused,
+                    TitleNotFound,
+                    UploadClosed,
+                    TooLarge,
+                    BodyTimeout,
+                    Unavailable,
+                ),
+                for_user=False,
+                bounded=False,
+            )
+        ]
+
+    async def put_source(self, request: Request) -> Response:
+        media_id = request.path_params["id"]
+        max_bytes = self._signer.max_bytes(media_id, request.query_params)
+        await self._check_open(media_id)
+        chunks = body_chunks(request, max_bytes=max_bytes, timeout_s=self._timeout_s)
+        async with self._stores.objects.writer(source_key(media_id)) as writer:
+            async for chunk in chunks:
+                await writer.write(chunk)
+            await self._check_open(media_id)  # a confirmed source is never replaced
+        await self._check_kept(media_id)
+        source = await self._stores.objects.head(source_key(media_id))
+        return Response(headers={"ETag": f'"{source.etag}"'})
+
+    async def _check_open(self, media_id: str) -> None:
+        try:
+            asset = await self._stores.catalog.get(media_id)
+        except NotFound as exc:
+            raise TitleNotFound() from exc
+        if asset.status is Status.DELETING:
+            raise TitleNotFound()
+        if asset.status is not Status.UPLOADING:
+            raise UploadClosed("The upload has been confirmed; its source is not replaced.")
+
+    async def _check_kept(self, media_id: str) -> None:
+        """A deletion that ran beside the last bytes has not seen the object."""
+        try:
+            await self._stores.catalog.get(media_id)
+        except NotFound as exc:
+            await self._stores.objects.delete(source_key(media_id))
+            raise TitleNotFound() from exc

@@ -1,0 +1,69 @@
+"""The ASGI applications: everything in one process, or the control API alone."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from media.settings import Settings
+from server.api.app import make_api
+from server.origin.app import create_origin
+from server.origin.asgi import OriginASGI
+from server.tokens import load_keys
+from stores.wiring import open_stores
+
+PLAYER_PAGE = Path(__file__).parent / "player" / "dist"
+ORIGIN_PATHS = (b"/t/", b"/v/")
+
+
+def create_app(settings: Settings, *, page: Path = PLAYER_PAGE) -> ASGIApp:
+    """The control API, the origin, and the player page at `/`."""
+    return _App(settings, origin=True, page=_page_routes(page))
+
+
+def create_api_app(settings: Settings) -> ASGIApp:
+    return _App(settings, origin=False, page=())
+
+
+class _App:
+    def __init__(self, settings: Settings, *, origin: bool, page: Sequence[BaseRoute]) -> None:
+        self._settings = settings
+        self._with_origin = origin
+        self._page = page
+        self._lifespan = Router(lifespan=self._run)
+        self._api: ASGIApp | None = None
+        self._origin: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif self._origin is not None and scope["raw_path"].startswith(ORIGIN_PATHS):
+            await self._origin(scope, receive, send)
+        else:
+            assert self._api is not None, "the lifespan has not started"
+            await self._api(scope, receive, send)
+
+    @asynccontextmanager
+    async def _run(self, app: object) -> AsyncIterator[None]:
+        keys = load_keys(self._settings.signing, self._settings.data.dir)
+        async with open_stores(self._settings) as stores:
+            origin = None
+            if self._with_origin:
+                origin = create_origin(stores.objects, keys, self._settings)
+                self._origin = OriginASGI(origin)
+            self._api = make_api(self._settings, stores, keys, origin=origin, page=self._page)
+            yield
+
+
+def _page_routes(directory: Path) -> list[BaseRoute]:
+    async def index(request: Request) -> FileResponse:
+        return FileResponse(directory / "index.html", headers={"Cache-Control": "no-cache"})
+
+    if not (directory / "index.html").is_file():
+        raise RuntimeError(f"{directory} has no player page: build it with `make player`")
+    return [Route("/", index), Mount("/assets", StaticFiles(directory=directory / "assets"))]
