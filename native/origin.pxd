@@ -1,0 +1,58 @@
+cimport cython
+
+from native.lru cimport LruCache
+from native.token cimport TokenVerifier
+
+@cython.final
+cdef class Request:
+    cdef readonly str method
+    cdef readonly str path               # of the URL, as sent
+    cdef readonly str range              # header values; None where there is none
+    cdef readonly str if_range
+    cdef readonly str if_none_match
+    cdef readonly str accept_encoding
+    cdef readonly bint is_head
+
+
+@cython.final
+cdef class Response:
+    cdef readonly int status
+    cdef readonly list headers           # of (str, str); shared, not to be changed
+    cdef readonly bytes body
+    cdef list _raw_headers
+
+    cpdef Response without_body(self)
+
+
+@cython.final
+cdef class Miss:
+    cdef readonly Request request
+    cdef readonly str key
+
+
+@cython.final
+cdef class CachedObject:
+    cdef readonly Py_ssize_t size        # what it costs to keep
+    cdef bytes _body
+    cdef str _content_type
+    cdef str _etag                       # quoted
+    cdef str _gzip_etag
+    cdef list _common                    # headers of 200 and 206
+    cdef Response _whole
+    cdef Response _gzipped               # None, as are the others of its kind, if not compressed
+    cdef Response _not_modified
+    cdef Response _gzip_not_modified
+
+    cdef Response _build(self, bytes body, str etag)
+    cdef Response answer(self, Request request)
+    cdef Response _part(self, str range)
+
+
+@cython.final
+cdef class Core:
+    cdef readonly LruCache objects       # key -> CachedObject
+    cdef readonly LruCache missing       # key -> True
+    cdef readonly long long refusals
+    cdef TokenVerifier _verifier
+
+    cdef str _open(self, str path, double now_s)
