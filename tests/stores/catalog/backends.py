@@ -1,0 +1,30 @@
+"""Every catalog, as the contract tests open it, also from other processes."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stores.catalog.base import Catalog
+from stores.catalog.sqlite import SqliteCatalog
+
+CATALOGS: dict[str, Callable[[Path], Catalog]] = {"sqlite": SqliteCatalog}
+
+
+@dataclass(frozen=True)
+class CatalogBackend:
+    """`place` is a name of the test's own; what it means is the backend's business."""
+
+    name: str
+    place: Path
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Catalog]:
+        catalog = CATALOGS[self.name](self.place)
+        try:
+            yield catalog
+        finally:
+            await catalog.close()
+
+    def another(self, number: int) -> "CatalogBackend":
+        return replace(self, place=self.place.with_name(f"catalog-{number}"))

@@ -1,0 +1,178 @@
+"""A job engine to try things on: scripted titles, workers in this process or in their own.
+
+Run as a module, it is a worker process: `python -m tests.stores.engine URL DIRECTORY SLOTS`.
+Whatever the workers do is a line in DIRECTORY/events: `run m1 video-00000`.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from media.asset import Failure
+from stores.jobs.adapter import Lease
+from stores.jobs.base import Task, TaskFailed, TitleHandler
+from stores.jobs.bull import BullJobs, BullWorker
+from stores.jobs.embedded import EmbeddedRedis
+
+REPOSITORY = Path(__file__).parents[2]
+LEASE = Lease(lock_ms=2000, renew_ms=400, check_ms=200)
+GRACE_S = 20.0
+
+FATAL = Failure("unplayable", "the file is damaged", retryable=False)
+TRANSIENT = Failure("busy", "try again", retryable=True)
+
+
+@dataclass
+class Script:
+    """What a title does: for each step the acts of its first, second, ... run; the last act
+    repeats. `ok`, `hold` (until released), `busy`, `fatal`, `bug`."""
+
+    tasks: dict[str, list[str]] = field(default_factory=lambda: {"audio": ["ok"]})
+    plan: list[str] = field(default_factory=lambda: ["ok"])
+    join: list[str] = field(default_factory=lambda: ["ok"])
+    fail: list[str] = field(default_factory=lambda: ["ok"])
+
+
+class ScriptedHandler(TitleHandler):
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def plan(self, media_id: str) -> Sequence[Task]:
+        await self._play("plan", media_id, self._script(media_id).plan)
+        return [Task(name, n) for n, name in enumerate(self._script(media_id).tasks)]
+
+    async def run(self, media_id: str, task: Task) -> None:
+        await self._play("run", f"{media_id} {task.name}", self._script(media_id).tasks[task.name])
+
+    async def join(self, media_id: str) -> None:
+        await self._play("join", media_id, self._script(media_id).join)
+
+    async def fail(self, media_id: str, failure: Failure) -> None:
+        await self._play("fail", f"{media_id} {failure.code}", self._script(media_id).fail)
+
+    def _script(self, media_id: str) -> Script:
+        return Script(**orjson.loads((self._directory / f"{media_id}.json").read_bytes()))
+
+    async def _play(self, step: str, what: str, acts: list[str]) -> None:
+        run = events(self._directory).count(f"{step} {what}")
+        self._record(f"{step} {what}")
+        try:
+            await self._act(acts[min(run, len(acts) - 1)])
+        except asyncio.CancelledError:
+            self._record(f"cancelled {step} {what}")
+            raise
+        self._record(f"did {step} {what}")
+
+    async def _act(self, act: str) -> None:
+        match act:
+            case "hold":
+                while not (self._directory / "released").exists():
+                    await asyncio.sleep(0.01)
+            case "busy":
+                raise TaskFailed(TRANSIENT)
+            case "fatal":
+                raise TaskFailed(FATAL)
+            case "bug":
+                raise ZeroDivisionError
+            case _:
+                assert act == "ok"
+
+    def _record(self, event: str) -> None:
+        with (self._directory / "events").open("ab") as file:
+            file.write(f"{event}\n".encode())
+
+
+def events(directory: Path) -> list[str]:
+    try:
+        return (directory / "events").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+@dataclass
+class Engine:
+    directory: Path
+    redis: EmbeddedRedis
+    jobs: BullJobs
+
+    def script(self, media_id: str, script: Script | None = None) -> str:
+        path = self.directory / f"{media_id}.json"
+        path.write_bytes(orjson.dumps(script or Script()))
+        return media_id
+
+    def release(self) -> None:
+        (self.directory / "released").touch()
+
+    def events(self, *starts: str) -> list[str]:
+        """In order; with arguments only those that start with one of them."""
+        return [event for event in events(self.directory) if event.startswith(starts or "")]
+
+    async def until(self, *wanted: str) -> None:
+        await until(lambda: all(event in self.events() for event in wanted), str(wanted))
+
+    @contextlib.asynccontextmanager
+    async def worker(self, slots: int = 1, timeout_s: float = 30) -> AsyncIterator[BullWorker]:
+        handler = ScriptedHandler(self.directory)
+        worker = BullWorker(self.redis.url, handler, slots, timeout_s, lease=LEASE)
+        running = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            self.release()
+            await worker.drain(GRACE_S)
+            await running
+
+    @contextlib.asynccontextmanager
+    async def worker_process(self, slots: int = 1) -> AsyncIterator[asyncio.subprocess.Process]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", __name__, self.redis.url, str(self.directory), str(slots)),
+            cwd=REPOSITORY,
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def until(condition: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
+        await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def open_engine(directory: Path) -> AsyncIterator[Engine]:
+    async with EmbeddedRedis(directory / "run") as redis:
+        jobs = BullJobs(redis.url)
+        try:
+            yield Engine(directory, redis, jobs)
+        finally:
+            await jobs.close()
+
+
+async def work(url: str, directory: Path, slots: int) -> None:
+    worker = BullWorker(url, ScriptedHandler(directory), slots, 60, lease=LEASE)
+    running = asyncio.create_task(worker.run())
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await worker.drain(float(os.environ.get("GRACE_S", GRACE_S)))
+    await running
+    stopping.cancel()
+
+
+if __name__ == "__main__":
+    asyncio.run(work(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))

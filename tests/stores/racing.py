@@ -1,0 +1,41 @@
+"""Contestants that start together, in threads or in processes, round after round."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier as ProcessBarrier
+from typing import TypeVar
+
+R = TypeVar("R")
+
+RUNNERS = ("threads", "processes")
+COUNT = {"threads": 8, "processes": 4}
+
+_start: threading.Barrier | ProcessBarrier | None = None
+
+
+def _line_up(start: threading.Barrier | ProcessBarrier) -> None:
+    global _start
+    _start = start
+
+
+def wait_for_start() -> None:
+    assert _start is not None
+    _start.wait(timeout=120)
+
+
+def race(runners: str, contestant: Callable[[int], R]) -> list[R]:
+    """What `contestant(number)` returned in each runner; it calls `wait_for_start`."""
+    count = COUNT[runners]
+    with _pool(runners, count) as pool:
+        return [future.result() for future in [pool.submit(contestant, n) for n in range(count)]]
+
+
+def _pool(runners: str, count: int) -> Executor:
+    if runners == "threads":
+        return ThreadPoolExecutor(count, initializer=_line_up, initargs=(threading.Barrier(count),))
+    spawn = get_context("spawn")
+    return ProcessPoolExecutor(
+        count, mp_context=spawn, initializer=_line_up, initargs=(spawn.Barrier(count),)
+    )
