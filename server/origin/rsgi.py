@@ -1,0 +1,75 @@
+"""The origin as an RSGI application: the cheaper shell, for a process that is nothing else.
+
+RSGI shows the path percent-decoded. It is decoded once and then checked as it is looked up, so an
+encoded path is no more than a second spelling of a URL that the token opens anyway.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Generator
+from typing import Protocol
+
+from native.origin import Miss, Request, Response
+from server.origin.app import Origin
+from stores.objects.base import ObjectStore
+
+
+class RequestHeaders(Protocol):
+    def get(self, name: str) -> str | None: ...
+
+
+class HttpScope(Protocol):
+    method: str
+    path: str
+
+    @property
+    def headers(self) -> RequestHeaders: ...
+
+
+class HttpProtocol(Protocol):
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
+
+
+class _Answered:
+    """What to await when there is nothing left to do; one serves all requests."""
+
+    def __await__(self) -> Generator[None]:
+        yield from ()
+
+
+_ANSWERED = _Answered()
+
+
+class OriginRSGI:
+    def __init__(self, origin: Origin, objects: ObjectStore) -> None:
+        self._origin = origin
+        self._objects = objects
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self._objects.check())
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self._objects.close())
+
+    def __rsgi__(self, scope: HttpScope, protocol: HttpProtocol) -> Awaitable[None]:
+        header = scope.headers.get  # each access to `headers` copies them all
+        answer = self._origin.respond(
+            Request(
+                scope.method,
+                scope.path,
+                range=header("range"),
+                if_range=header("if-range"),
+                if_none_match=header("if-none-match"),
+                accept_encoding=header("accept-encoding"),
+            )
+        )
+        if isinstance(answer, Miss):
+            return self._fill(answer, protocol)
+        _send(protocol, answer)
+        return _ANSWERED
+
+    async def _fill(self, miss: Miss, protocol: HttpProtocol) -> None:
+        _send(protocol, await self._origin.fill(miss))
+
+
+def _send(protocol: HttpProtocol, response: Response) -> None:
+    protocol.response_bytes(response.status, response.headers, response.body)

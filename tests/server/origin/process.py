@@ -1,0 +1,48 @@
+"""What the Granian processes of these tests serve: each shell over a store on disk.
+
+<root>/objects    the store
+<root>/reads      a line per object read
+<root>/hold       while this exists, reads wait
+"""
+
+import asyncio
+import os
+from pathlib import Path
+
+from media.settings import OriginSettings, Settings
+from server.origin.app import create_origin
+from server.origin.asgi import OriginASGI
+from server.origin.rsgi import OriginRSGI
+from server.tokens import TokenKeys
+from stores.errors import Unavailable
+from stores.objects.base import ObjectInfo
+from stores.objects.filesystem import FilesystemObjects
+
+ROOT = "TEST_ORIGIN_ROOT"
+KEYS = TokenKeys({"new": b"n" * 32, "old": b"o" * 32})
+SETTINGS = Settings(origin=OriginSettings(cache=1 << 20))
+
+
+class WatchedObjects(FilesystemObjects):
+    def __init__(self, root: Path) -> None:
+        super().__init__(root / "objects")
+        self._reads = root / "reads"
+        self._hold = root / "hold"
+
+    async def get(self, key: str) -> tuple[bytes, ObjectInfo]:
+        with self._reads.open("a") as file:
+            file.write(key + "\n")
+        while self._hold.exists():
+            await asyncio.sleep(0.005)
+        if "unavailable" in key:
+            raise Unavailable("the store is away")
+        return await super().get(key)
+
+
+def rsgi() -> OriginRSGI:
+    objects = WatchedObjects(Path(os.environ[ROOT]))
+    return OriginRSGI(create_origin(objects, KEYS, SETTINGS), objects)
+
+
+def asgi() -> OriginASGI:
+    return OriginASGI(create_origin(WatchedObjects(Path(os.environ[ROOT])), KEYS, SETTINGS))
