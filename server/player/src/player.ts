@@ -48,6 +48,7 @@ export class Player {
   ) {
     const { signal } = this.listeners;
     video.addEventListener("timeupdate", () => this.noteProgress(), { signal });
+    video.addEventListener("seeking", () => this.noteSeek(), { signal });
   }
 
   /** Rejects with what `freshUrl` rejects with. */
@@ -164,6 +165,11 @@ export class Player {
       },
       (error: Error) => this.listener.onFailure(error.message),
     );
+  }
+
+  /** A jump is not progress. */
+  private noteSeek(): void {
+    this.recoveredAt = this.video.currentTime;
   }
 
   private noteProgress(): void {
