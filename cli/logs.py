@@ -11,11 +11,13 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from media.settings import LogSettings
 
+REQUESTS = ("server.api",)  # the page asks every second: a person reads the rest
 CHATTY = ("asyncio", "httpcore", "httpx", "python_multipart")
 
 
 def configure_logging(settings: LogSettings, *, colour: bool | None = None) -> None:
     """Without `colour`, standard error being a terminal decides."""
+    colour = sys.stderr.isatty() if colour is None else colour
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -30,12 +32,12 @@ def configure_logging(settings: LogSettings, *, colour: bool | None = None) -> N
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_renderers(settings, sys.stderr.isatty() if colour is None else colour),
+                *_renderers(settings, colour),
             ],
         )
     )
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
-    for name in CHATTY:
+    for name in (*CHATTY, *(REQUESTS if colour and settings.level != "debug" else ())):
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[

@@ -1,0 +1,97 @@
+"""The HTTP server processes: all in one, the control API alone, the origin alone."""
+
+import gc
+import os
+import sys
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes, TaskImpl
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.mp import MPServer
+
+from cli.config import ConfigError, load_settings
+from cli.logs import configure_logging
+from cli.process import allow_many_connections, die_with_parent
+from media.settings import Settings
+from server.app import create_api_app, create_app
+from server.origin.app import create_origin
+from server.origin.rsgi import OriginRSGI
+from server.tokens import load_keys
+from stores.wiring import open_objects
+
+MAX_CONNECTIONS = 4096  # open at a time, idle ones too; a CDN and load balancers keep hundreds
+STOP_TIMEOUT_S = 8  # for requests under way; after that their connections are cut
+SWITCH_INTERVAL_S = 0.0005  # a thread with an answer ready waits no longer for the interpreter
+# Granian writes through loggers of its own unless told otherwise.
+GRANIAN_LOGGING = {
+    "formatters": {},
+    "handlers": {},
+    "loggers": {"_granian": {"handlers": [], "propagate": True}},
+}
+
+
+class Role(StrEnum):
+    ALL = "all"
+    API = "api"
+    ORIGIN = "origin"
+
+
+def serve(role: Role, settings: Settings, *, colour: bool | None) -> None:
+    """Until SIGINT or SIGTERM. Raises ConfigError."""
+    try:
+        load_keys(settings.signing, settings.data.dir)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+    allow_many_connections()
+    _granian(role, settings).serve(
+        target_loader=partial(_load, role, os.getpid(), colour), wrap_loader=False
+    )
+
+
+def _granian(role: Role, settings: Settings) -> MPServer:
+    origin = role is Role.ORIGIN
+    read_timeout_ms = round(settings.server.readtimeout.total_seconds() * 1000)
+    return MPServer(
+        role,
+        address=settings.server.host,
+        port=settings.server.port,
+        interface=Interfaces.RSGI if origin else Interfaces.ASGI,
+        runtime_mode=RuntimeModes.st if origin else RuntimeModes.auto,
+        loop=Loops.uvloop,
+        # Skips one turn of the event loop per request; Python 3.12 took away what it needs.
+        task_impl=TaskImpl.rust if origin and sys.version_info < (3, 12) else TaskImpl.asyncio,
+        http=HTTPModes.http1,
+        websockets=False,
+        backpressure=MAX_CONNECTIONS,
+        http1_settings=HTTP1Settings(header_read_timeout=read_timeout_ms),
+        log_level=LogLevels.info if settings.log.level == "debug" else LogLevels.error,
+        log_dictconfig=GRANIAN_LOGGING,
+        workers_kill_timeout=STOP_TIMEOUT_S,
+    )
+
+
+def _load(role: Role, parent: int, colour: bool | None) -> Any:
+    """Called in Granian's worker process, which may share nothing with this one."""
+    die_with_parent(parent)
+    settings = load_settings()
+    configure_logging(settings.log, colour=colour)
+    application = _application(role, settings)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays, so collections need not look at it again
+    return application
+
+
+def _application(role: Role, settings: Settings) -> object:
+    match role:
+        case Role.ALL:
+            return create_app(settings)
+        case Role.API:
+            return create_api_app(settings)
+        case Role.ORIGIN:
+            objects = open_objects(settings)
+            keys = load_keys(settings.signing, settings.data.dir)
+            return OriginRSGI(create_origin(objects, keys, settings), objects)
