@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse
+from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -61,9 +61,12 @@ class _App:
 
 
 def _page_routes(directory: Path) -> list[BaseRoute]:
-    async def index(request: Request) -> FileResponse:
-        return FileResponse(directory / "index.html", headers={"Cache-Control": "no-cache"})
-
-    if not (directory / "index.html").is_file():
+    index = directory / "index.html"
+    if not index.is_file():
         raise RuntimeError(f"{directory} has no player page: build it with `make player`")
-    return [Route("/", index), Mount("/assets", StaticFiles(directory=directory / "assets"))]
+    page = index.read_bytes()
+
+    async def get_page(request: Request) -> HTMLResponse:
+        return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
+
+    return [Route("/", get_page), Mount("/assets", StaticFiles(directory=directory / "assets"))]

@@ -13,6 +13,8 @@ from server.problems import NotReady
 from stores.errors import Unavailable
 from stores.wiring import Stores
 
+STORE_TIMEOUT_S = 2  # what asks here asks again soon, and gives up early
+
 
 class System:
     def __init__(self, stores: Stores, metrics: Metrics) -> None:
@@ -65,15 +67,19 @@ class System:
 
     async def get_metrics(self, request: Request) -> Response:
         try:
-            jobs = await self._stores.jobs.counts()
-        except Unavailable:
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                jobs = await self._stores.jobs.counts()
+        except (Unavailable, TimeoutError):
             jobs = None
         return Response(self._metrics.render(jobs), media_type=CONTENT_TYPE)
 
 
 async def _failure(check: Awaitable[None]) -> str | None:
     try:
-        await check
+        async with asyncio.timeout(STORE_TIMEOUT_S):
+            await check
     except Unavailable as exc:
         return str(exc)
+    except TimeoutError:
+        return f"no answer within {STORE_TIMEOUT_S} s"
     return None

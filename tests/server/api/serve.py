@@ -1,0 +1,30 @@
+"""The all-in-one application on Granian, with settings given as JSON by whoever starts it."""
+
+import os
+import sys
+from pathlib import Path
+
+from granian import Granian
+from granian.constants import Interfaces
+from starlette.types import ASGIApp
+
+from media.settings import Settings
+from server.app import create_app
+
+SETTINGS = "HEADRACE_TEST_SETTINGS"
+PAGE = "HEADRACE_TEST_PAGE"
+
+
+def app() -> ASGIApp:
+    settings = Settings.model_validate_json(os.environ[SETTINGS])
+    return create_app(settings, page=Path(os.environ[PAGE]))
+
+
+if __name__ == "__main__":
+    Granian(
+        "tests.server.api.serve:app",
+        factory=True,
+        interface=Interfaces.ASGI,
+        port=int(sys.argv[1]),
+        websockets=False,
+    ).serve()

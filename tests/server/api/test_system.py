@@ -1,0 +1,107 @@
+import os
+import re
+import signal
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.server.api.service import Server, running_server
+
+WAIT_S = 10
+
+
+def metric(text: str, name: str) -> float:
+    match = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    assert match is not None, f"{name} is not in\n{text}"
+    return float(match[1])
+
+
+def test_health_and_readiness_need_no_user(client: httpx.Client) -> None:
+    del client.headers["X-User-ID"]
+    assert client.get("/health").json() == {"status": "ok"}
+    assert client.get("/ready").json() == {"status": "ready"}
+
+
+def test_metrics_count_requests_jobs_and_the_origin(server: Server, client: httpx.Client) -> None:
+    requests = (
+        "headrace_http_request_duration_seconds_count"
+        '{method="GET",route="/api/v1/media/{id}",status="404"}'
+    )
+    client.get("/api/v1/media/nope")
+    before = client.get("/metrics").text
+    client.get("/api/v1/media/nope")
+    httpx.get(f"{server.url}/t/token/v/x")
+    client.request("BREW", "/api/v1/media/nope")
+    after = client.get("/metrics").text
+    assert metric(after, requests) - metric(before, requests) == 1
+    assert 'method="other"' in after
+    assert "BREW" not in after
+    assert metric(after, "headrace_jobs_up") == 1
+    for priority in ("high", "normal", "low"):
+        assert metric(after, f'headrace_jobs{{state="waiting-{priority}"}}') >= 0
+    refusals = "headrace_origin_cache_refusals_total"
+    assert metric(after, refusals) - metric(before, refusals) == 1
+
+
+def test_page_of_another_origin_may_call_the_api(server: Server) -> None:
+    headers = {
+        "Origin": "https://studio.example",
+        "Access-Control-Request-Method": "DELETE",
+        "Access-Control-Request-Headers": "x-user-id, content-type",
+    }
+    preflight = httpx.options(f"{server.url}/api/v1/media/x", headers=headers)
+    assert preflight.status_code == 200
+    assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+    assert "DELETE" in preflight.headers["Access-Control-Allow-Methods"]
+    assert "x-user-id" in preflight.headers["Access-Control-Allow-Headers"].lower()
+    answer = httpx.get(f"{server.url}/health", headers={"Origin": "https://studio.example"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Location" in answer.headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("abc-123.x", True), ("a b", False), ("x" * 65, False), ("", False)]
+)
+def test_request_id_is_kept_if_it_is_fit_for_a_log(
+    client: httpx.Client, given: str, kept: bool
+) -> None:
+    answered = client.get("/health", headers={"X-Request-ID": given}).headers["X-Request-ID"]
+    assert (answered == given) is kept
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", answered)
+
+
+def test_page_is_served(client: httpx.Client) -> None:
+    client.event_hooks = {}
+    assert client.get("/").headers["Content-Type"] == "text/html; charset=utf-8"
+    assert client.get("/assets/main.js").text == "// player"
+    for path in ("/assets/", "/assets/nope.js", "/assets/../index.html", "/assets/%2e%2e/x"):
+        assert client.get(path).headers["Content-Type"] == "application/problem+json"
+
+
+def test_every_request_has_one_line_in_the_log(server: Server, client: httpx.Client) -> None:
+    client.get("/health", headers={"X-Request-ID": "a-line-to-find"})
+    log = (server.data.parent / "server.log").read_text()
+    (line,) = (line for line in log.splitlines() if "a-line-to-find" in line)
+    for word in ("GET", "/health", "200"):
+        assert word in line
+
+
+def test_readiness_names_the_store_that_fails(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        (redis,) = (
+            process
+            for process in psutil.Process(server.process.pid).children(recursive=True)
+            if "redis" in process.name()
+        )
+        os.kill(redis.pid, signal.SIGSTOP)
+        try:
+            response = httpx.get(f"{server.url}/ready", timeout=WAIT_S)
+            metrics = httpx.get(f"{server.url}/metrics", timeout=WAIT_S)
+        finally:
+            os.kill(redis.pid, signal.SIGCONT)
+        assert response.status_code == 503, response.text
+        assert response.json()["type"] == "urn:headrace:problem:not-ready"
+        assert list(response.json()["checks"]) == ["jobs"]
+        assert metric(metrics.text, "headrace_jobs_up") == 0
