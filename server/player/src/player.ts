@@ -202,6 +202,9 @@ function secondsAhead(video: HTMLVideoElement): number {
 }
 
 function describe(data: ErrorData): string {
-  const status = data.response?.code ? ` (HTTP ${data.response.code})` : "";
-  return `${data.error.message}${status}`;
+  if (data.type !== ErrorTypes.NETWORK_ERROR) return data.error.message;
+  const status = data.response?.code;
+  return status
+    ? `The server answered ${status} for a part of this title.`
+    : "The server cannot be reached.";
 }

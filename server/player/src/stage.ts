@@ -12,6 +12,7 @@ export class Stage {
   private player: Player | null = null;
   private playWhenReady = false;
   private failure: string | null = null;
+  private resumeAt = 0;
   private readonly video = element("video", HTMLVideoElement);
   private readonly quality = new Quality((index) => this.player?.chooseRung(index));
   private readonly figures = new Figures();
@@ -52,6 +53,7 @@ export class Stage {
     this.stopPlayer();
     this.media = null;
     this.failure = null;
+    this.resumeAt = 0;
     element("stage").hidden = true;
   }
 
@@ -63,7 +65,7 @@ export class Stage {
     });
     this.player = player;
     this.figures.follow(player, () => this.media ?? media);
-    player.open().then(
+    player.open(this.resumeAt).then(
       () => {
         if (this.playWhenReady && this.player === player) void play(this.video);
       },
@@ -82,6 +84,7 @@ export class Stage {
   }
 
   private fail(reason: string): void {
+    this.resumeAt = this.video.currentTime;
     this.stopPlayer();
     this.failure = reason;
     if (this.media) this.render(this.media);
@@ -111,11 +114,14 @@ export class Stage {
   private renderPanel(media: Media): void {
     const { title, text } = this.explain(media);
     const failed = media.status === "failed" || this.failure !== null;
+    const encoding = !failed && media.status === "processing";
     element("panel").dataset.failed = String(failed);
     setText(element("panel-title"), title);
+    // Apart from the title and hidden from screen readers: they would read out every step.
+    setText(element("panel-percent"), encoding ? percent(media.progress) : "");
     setText(element("panel-text"), text);
     const bar = element("panel-progress", HTMLProgressElement);
-    bar.hidden = failed || media.status !== "processing";
+    bar.hidden = !encoding;
     bar.value = media.progress;
     element("panel-retry").hidden = this.failure === null;
   }
@@ -131,7 +137,7 @@ export class Stage {
         return { title: "Queued", text: "Encoding begins as soon as a worker is free." };
       default:
         return {
-          title: `Encoding ${percent(media.progress)}`,
+          title: "Encoding",
           text: "Playback begins as soon as the first seconds are encoded.",
         };
     }
