@@ -9,6 +9,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
 
@@ -43,6 +44,45 @@ class AudioRung:
     channels: int
 
 
+class Orientation(StrEnum):
+    """What makes a stored picture upright; the names are those of the turn to apply."""
+
+    UPRIGHT = "upright"
+    CLOCKWISE = "clockwise"
+    HALF_TURN = "half_turn"
+    COUNTERCLOCKWISE = "counterclockwise"
+    MIRROR = "mirror"  # left and right
+    FLIP = "flip"  # top and bottom
+    TRANSPOSE = "transpose"
+    TRANSVERSE = "transverse"
+
+    @property
+    def swaps_sides(self) -> bool:
+        return self in {
+            Orientation.CLOCKWISE,
+            Orientation.COUNTERCLOCKWISE,
+            Orientation.TRANSPOSE,
+            Orientation.TRANSVERSE,
+        }
+
+
+class ToneMap(StrEnum):
+    """The HDR transfer that has to be brought down to SDR."""
+
+    NONE = "none"
+    PQ = "pq"
+    HLG = "hlg"
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """What the encoded pictures are signalled as: code points of ITU-T H.273, limited range."""
+
+    primaries: int
+    transfer: int
+    matrix: int
+
+
 @dataclass(frozen=True, slots=True)
 class VideoPlan:
     stream_index: int
@@ -50,6 +90,11 @@ class VideoPlan:
     frame_count: int
     rungs: tuple[Rung, ...]  # highest first
     seekable: bool  # False: decode once, in order, as one chunk
+    encoder: str = "libx264"  # FFmpeg's name; one for the whole title, or init segments differ
+    orientation: Orientation = Orientation.UPRIGHT
+    deinterlace: bool = False
+    tone_map: ToneMap = ToneMap.NONE
+    colour: Colour = Colour(1, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +164,7 @@ class Plan:
             return ()
         if not self.video.seekable:
             return (Chunk(0, 0, self.segment_count),)
-        return tuple(_chunks(self.segment_count))
+        return spans(self.segment_count)
 
     def target_duration_s(self) -> int:
         """EXT-X-TARGETDURATION of every playlist: known before the first segment exists."""
@@ -199,7 +244,12 @@ def _lengths(boundaries: tuple[int, ...]) -> list[int]:
     return [end - start for start, end in itertools.pairwise(boundaries)]
 
 
-def _chunks(segment_count: int) -> Iterator[Chunk]:
+def spans(segment_count: int) -> tuple[Chunk, ...]:
+    """The runs of segments that are committed together."""
+    return tuple(_spans(segment_count))
+
+
+def _spans(segment_count: int) -> Iterator[Chunk]:
     index = first = 0
     while first < segment_count:
         length = 1 if index < SINGLE_SEGMENT_CHUNKS else SEGMENTS_PER_CHUNK

@@ -1,0 +1,81 @@
+"""A title through the worker's handler, with real stores and children but no job engine."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from media.asset import Asset, AssetType, Status
+from media.keys import source_key
+from media.settings import FfmpegSettings, Profile, Settings
+from stores.catalog.sqlite import SqliteCatalog
+from stores.jobs.base import Task, TaskFailed
+from stores.objects.base import ObjectStore
+from stores.objects.filesystem import FilesystemObjects
+from transcoder.child import Children
+from transcoder.titles import Titles
+
+CLIPS = Path(__file__).parent.parent / "media"
+SMALL = FfmpegSettings(
+    preset="ultrafast",
+    profiles=(
+        Profile(name="180p", width=320, height=180, videobitrate=400_000, audiobitrate=128_000),
+        Profile(name="90p", width=160, height=90, videobitrate=100_000, audiobitrate=64_000),
+    ),
+)
+
+
+@dataclass(slots=True)
+class House:
+    objects: ObjectStore
+    catalog: SqliteCatalog
+    titles: Titles
+    children: Children
+
+    async def upload(self, path: Path, media_id: str = "m1") -> str:
+        await self.objects.put(source_key(media_id), path.read_bytes())
+        asset = Asset(
+            id=media_id,
+            user_id="u",
+            title=path.name,
+            description="",
+            type=AssetType.VIDEO,
+            status=Status.UPLOADING,
+            created_at_ms=1,
+            updated_at_ms=1,
+        )
+        await self.catalog.create(asset)
+        await self.catalog.transition(media_id, Status.QUEUED)
+        return media_id
+
+    async def process(self, media_id: str, slots: int = 2) -> Asset:
+        """What the job engine does, minus retries."""
+        limit = asyncio.Semaphore(slots)
+
+        async def run(task: Task) -> None:
+            async with limit:
+                await self.titles.run(media_id, task)
+
+        try:
+            tasks = await self.titles.plan(media_id)
+            for work in asyncio.as_completed([run(task) for task in tasks]):
+                await work
+            await self.titles.join(media_id)
+        except TaskFailed as failed:
+            await self.titles.fail(media_id, failed.failure)
+        return await self.catalog.get(media_id)
+
+
+@asynccontextmanager
+async def house(folder: Path, ffmpeg: FfmpegSettings = SMALL) -> AsyncIterator[House]:
+    objects = FilesystemObjects(folder / "objects")
+    catalog = SqliteCatalog(folder / "catalog.sqlite3")
+    children = Children()
+    try:
+        titles = Titles(objects, catalog, Settings(ffmpeg=ffmpeg), children)
+        yield House(objects, catalog, titles, children)
+    finally:
+        children.close()
+        await catalog.close()
+        await objects.close()

@@ -1,0 +1,131 @@
+"""The process that forks the sandboxed children of one worker: `python -m transcoder.forkserver`.
+
+It has the codecs loaded and nothing open, so a child costs a fork and not an interpreter start.
+multiprocessing's fork server is not used because it passes the worker's environment on and runs
+the worker's main module again in each child.
+
+    worker --"fork", child id + [channel, status]--> fork server --fork--> child
+    worker --"kill", child id----------------------> fork server --SIGKILL--> child
+                                 status <--wait status--+            channel <--messages-- child
+
+The chain of PR_SET_PDEATHSIG kills the children when the worker is gone, however it went.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import selectors
+import signal
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+from types import FrameType
+
+from transcoder import audio, encoder, probe, video, work
+
+PRELOADED = (audio, encoder, probe, video)  # what the children will be asked to run
+
+FORK = 1
+KILL = 2
+COMMAND = struct.Struct("<BQ")  # FORK or KILL, child id
+STATUS = struct.Struct("<i")
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(slots=True)
+class _Child:
+    id: int
+    status_fd: int
+
+
+def main() -> None:
+    control_fd, worker_pid = int(sys.argv[1]), int(sys.argv[2])
+    _die_with(worker_pid)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    control = socket.socket(fileno=control_fd)
+    wakeup_read, wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(wakeup_write)
+    signal.signal(signal.SIGCHLD, _only_wake_up)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to handle
+    children: dict[int, _Child] = {}
+    with selectors.DefaultSelector() as selector:
+        selector.register(control, selectors.EVENT_READ)
+        selector.register(wakeup_read, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is not control:
+                    os.read(wakeup_read, 4096)
+                    _reap(children)
+                elif not _obey(control, children):
+                    return
+
+
+def _die_with(parent_pid: int) -> None:
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it died before the line above
+        os._exit(1)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LIBC.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
+
+
+def _only_wake_up(_signal: int, _frame: FrameType | None) -> None:
+    """A handler must exist for the wake-up pipe to be written."""
+
+
+def _obey(control: socket.socket, children: dict[int, _Child]) -> bool:
+    command, fds, _, _ = socket.recv_fds(control, COMMAND.size, 2)
+    if not command:
+        return False  # the worker closed its end
+    operation, child_id = COMMAND.unpack(command)
+    if operation == KILL:
+        for pid, child in children.items():
+            if child.id == child_id:
+                os.kill(pid, signal.SIGKILL)
+        return True
+    channel_fd, status_fd = fds
+    server_pid = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become_child(channel_fd, server_pid)
+    os.close(channel_fd)
+    children[pid] = _Child(child_id, status_fd)
+    return True
+
+
+def _reap(children: dict[int, _Child]) -> None:
+    while children:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        child = children.pop(pid)
+        with contextlib.suppress(BrokenPipeError):  # the worker does not care any more
+            os.write(child.status_fd, STATUS.pack(status))
+        os.close(child.status_fd)
+
+
+def _become_child(channel_fd: int, server_pid: int) -> None:
+    """Never returns. Any way out other than the end of the work is an exit status of 1."""
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _die_with(server_pid)
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        os.dup2(channel_fd, 3, inheritable=False)
+        os.closerange(4, 1 << 16)
+        with socket.socket(fileno=3) as channel:
+            work.serve(channel)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

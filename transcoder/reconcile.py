@@ -1,0 +1,57 @@
+"""The catalog is the truth: this brings the job engine, and half-done removals, in line with it."""
+
+import time
+
+import structlog
+
+from media.asset import UNFINISHED, Asset, Failure, Status
+from stores.errors import Conflict, NotFound, Unavailable
+from stores.jobs.base import JobState
+from stores.removal import remove_title
+from stores.wiring import Stores
+
+log = structlog.stdlib.get_logger(__name__)
+
+ABANDONED_UPLOAD_MS = 24 * 3600 * 1000
+
+
+async def reconcile(stores: Stores) -> None:
+    """At a worker's start and now and then; any number of workers may do it at once."""
+    for asset in await stores.catalog.list_by_status([*UNFINISHED]):
+        await _resume(stores, asset)
+    for asset in await stores.catalog.list_by_status([Status.DELETING]):
+        await _remove(stores, asset)
+    oldest_ms = time.time() * 1000 - ABANDONED_UPLOAD_MS
+    for asset in await stores.catalog.list_by_status([Status.UPLOADING]):
+        if asset.updated_at_ms < oldest_ms:
+            log.info("removing an upload that was never finished", media=asset.id)
+            await _remove(stores, asset)
+
+
+async def _resume(stores: Stores, asset: Asset) -> None:
+    state = await stores.jobs.state(asset.id)
+    if state is JobState.FAILED:
+        failure = await stores.jobs.failure(asset.id)
+        await _fail(stores, asset, failure or LOST)
+    elif state is not JobState.PENDING:
+        log.info("title is unfinished and without a job", media=asset.id)
+        await stores.jobs.enqueue(asset.id, asset.priority)
+
+
+LOST = Failure("internal", "the work on this title failed for an unknown reason", retryable=True)
+
+
+async def _fail(stores: Stores, asset: Asset, failure: Failure) -> None:
+    try:
+        await stores.catalog.transition(asset.id, Status.FAILED, {"error": failure})
+    except (Conflict, NotFound):
+        log.info("title changed while it was being failed", media=asset.id)
+
+
+async def _remove(stores: Stores, asset: Asset) -> None:
+    try:
+        await remove_title(stores, asset.id)
+    except NotFound:
+        log.info("title was removed by somebody else", media=asset.id)
+    except Unavailable as error:
+        log.warning("title cannot be removed yet", media=asset.id, reason=str(error))

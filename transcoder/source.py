@@ -1,0 +1,151 @@
+"""Opening an uploaded file inside a child, and reading it without trusting it."""
+
+from __future__ import annotations  # Packet[...] exists for the type checker only
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO, Generic, NoReturn, TypeVar
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.codec.context import ThreadType
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from media.asset import Failure
+from media.plan import Colour, Orientation, ToneMap
+from media.timeline import FrameRate
+from stores.jobs.base import TaskFailed
+from stores.objects.base import Source
+
+# Demuxers that read one file and nothing else: no playlists, image sequences or devices.
+FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,ogg,wav,w64,flac,mp3,aac,ac3,eac3,asf,flv,mxf,aiff,caf,amr,dv"
+)
+AnyFrame = TypeVar("AnyFrame", VideoFrame, AudioFrame)
+
+IO_BUFFER_BYTES = 256 * 1024
+DECODE_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class VideoTrack:
+    """Width and height as displayed: upright, square pixels."""
+
+    stream_index: int
+    codec: str
+    width: int
+    height: int
+    rate: FrameRate
+    end: Fraction
+    orientation: Orientation
+    interlaced: bool
+    tone_map: ToneMap
+    colour: Colour
+
+
+@dataclass(frozen=True, slots=True)
+class AudioTrack:
+    stream_index: int
+    codec: str
+    channels: int
+    sample_rate: int
+    end: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """Times are seconds of the source's own clock; `origin` becomes media time 0."""
+
+    container: str
+    size_bytes: int
+    origin: Fraction
+    seekable: bool
+    video: VideoTrack | None
+    audio: AudioTrack | None
+
+
+def reject(code: str, message: str) -> NoReturn:
+    """This file will never become a title: no retry can help."""
+    raise TaskFailed(Failure(code, message, retryable=False))
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[tuple[InputContainer, int]]:
+    """The container and the size of its file."""
+    with source.open() as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        with _container(file) as container:
+            yield container, size
+
+
+def _container(file: BinaryIO) -> InputContainer:
+    try:
+        return av.open(
+            file,
+            "r",
+            options={"format_whitelist": FORMATS, "protocol_whitelist": "none"},
+            buffer_size=IO_BUFFER_BYTES,
+            io_open=_refuse,
+        )
+    except (FFmpegError, ValueError) as error:
+        reject("not_media", f"this is not a video or audio file that can be read ({error})")
+
+
+def _refuse(url: str, _flags: int, _options: dict[str, str]) -> NoReturn:
+    raise PermissionError(f"a source may not open another file ({url})")
+
+
+def packets(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:
+    """Demuxed packets up to the end, or to the place where the container is broken: what is
+    missing is noticed by counting, not here."""
+    try:
+        yield from container.demux(*streams)
+    except FFmpegError:
+        return
+
+
+class Decoder(Generic[AnyFrame]):
+    """One stream's frames. A packet that does not decode is counted and skipped."""
+
+    def __init__(self, stream: VideoStream | AudioStream, frame_type: type[AnyFrame]) -> None:
+        self._frame_type: type[AnyFrame] = frame_type
+        self.stream = stream
+        self.context = stream.codec_context
+        self.packets = 0
+        self.failures = 0
+        if not self.context.is_open:
+            self.context.thread_count = DECODE_THREADS
+            self.context.thread_type = ThreadType.AUTO
+
+    def feed(self, packet: Packet[Stream]) -> list[AnyFrame]:
+        if packet.size == 0:  # would put the decoder into its draining state
+            return []
+        self.packets += 1
+        return self._decode(packet)
+
+    def drain(self) -> list[AnyFrame]:
+        return self._decode(None)
+
+    def _decode(self, packet: Packet[Stream] | None) -> list[AnyFrame]:
+        try:
+            frames = self.context.decode(packet)
+        except FFmpegError:
+            self.failures += 1
+            return []
+        return [frame for frame in frames if isinstance(frame, self._frame_type)]
+
+
+def frame_time(frame: VideoFrame | AudioFrame) -> Fraction | None:
+    """Presentation time in seconds; containers without one (AVI) leave the decoding order."""
+    ticks = frame.pts if frame.pts is not None else frame.dts
+    return None if ticks is None or frame.time_base is None else ticks * frame.time_base

@@ -1,0 +1,90 @@
+"""The inside of a sandboxed child: take one request, do it, say how it ended."""
+
+import errno
+import os
+import pickle
+import resource
+import socket
+import struct
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stores.errors import NotFound
+from stores.jobs.base import TaskFailed
+from transcoder import messages
+from transcoder.messages import Broke, Finished, Message, Rejected
+
+Send = Callable[[Message], None]
+REQUEST_SIZE = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one child may use. Address space counts reservations: thread stacks and allocator
+    arenas alone take about 1 GB of it."""
+
+    time_s: float
+    cpu_s: int
+    address_space_bytes: int = 12 << 30
+    open_files: int = 32
+    niceness: int = 5  # serving goes before encoding
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Pickled by the worker, which the child trusts; nothing pickled goes the other way."""
+
+    function: Callable[..., None]
+    arguments: tuple[object, ...]
+    limits: Limits
+
+
+def serve(channel: socket.socket) -> None:
+    request: Request = pickle.loads(_receive(channel))  # noqa: S301 - written by our own worker
+    _confine(request.limits)
+    lock = threading.Lock()
+
+    def send(message: Message) -> None:
+        head, payload = messages.encode(message)
+        with lock:
+            channel.sendall(head)
+            channel.sendall(payload)
+
+    send(_outcome(request, send))
+
+
+def _receive(channel: socket.socket) -> bytes:
+    with channel.makefile("rb") as stream:
+        (size,) = REQUEST_SIZE.unpack(stream.read(REQUEST_SIZE.size))
+        return stream.read(size)
+
+
+def _confine(limits: Limits) -> None:
+    for which, value in (
+        (resource.RLIMIT_AS, limits.address_space_bytes),
+        (resource.RLIMIT_CPU, limits.cpu_s),
+        (resource.RLIMIT_FSIZE, 0),  # a child writes to its channel and nowhere else
+        (resource.RLIMIT_NOFILE, limits.open_files),
+    ):
+        resource.setrlimit(which, (value, value))
+    os.nice(limits.niceness)
+
+
+def _outcome(request: Request, send: Send) -> Message:
+    try:
+        request.function(send, *request.arguments)
+    except TaskFailed as failed:
+        return Rejected(failed.failure.code, failed.failure.message, failed.failure.retryable)
+    except NotFound as missing:
+        return Rejected("source_missing", f"the uploaded file is gone: {missing}", False)
+    except MemoryError:
+        return Rejected("too_demanding", "decoding this file needs too much memory", False)
+    except OSError as error:
+        if error.errno in (errno.EPIPE, errno.ECONNRESET):
+            raise  # the worker hung up: nobody is left to tell
+        return Broke(traceback.format_exc())
+    except BaseException:  # noqa: BLE001 - the edge of the process: the worker logs and decides
+        return Broke(traceback.format_exc())
+    return Finished()
