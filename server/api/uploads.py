@@ -42,6 +42,7 @@ from stores.errors import Conflict, NotFound, Unavailable
 from stores.wiring import Stores
 
 FORM_OVERHEAD_BYTES = 256 * 1024  # what a form may have beside the file itself
+ENQUEUE_TIMEOUT_S = 5  # longer than the job engine takes to come back from a restart
 
 _log = structlog.get_logger("server.uploads")
 
@@ -197,9 +198,10 @@ class Uploads:
         """What was uploaded is not lost while the job engine is away: the record says `queued`,
         and whoever reconciles the catalog with the jobs enqueues it."""
         try:
-            await self._stores.jobs.enqueue(asset.id, asset.priority)
-        except Unavailable as exc:
-            _log.error("title is queued in the catalog only", media=asset.id, reason=str(exc))
+            async with asyncio.timeout(ENQUEUE_TIMEOUT_S):
+                await self._stores.jobs.enqueue(asset.id, asset.priority)
+        except (Unavailable, TimeoutError) as exc:
+            _log.error("title is queued in the catalog only", media=asset.id, reason=repr(exc))
 
 
 def _new_asset(user: str, fields: UploadFields) -> Asset:

@@ -13,7 +13,7 @@ MAX_UPLOAD_BYTES = 1_000_000
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("api")
-    with running_server(folder, maxupload=MAX_UPLOAD_BYTES, readtimeout="1s") as server:
+    with running_server(folder, maxupload=MAX_UPLOAD_BYTES) as server:
         yield server
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -90,3 +91,9 @@ def client_of(server: Server, description: Description, user: str | None = None)
 
 def description_of(server: Server) -> Description:
     return Description(json.loads(httpx.get(f"{server.url}/openapi.json").text))
+
+
+def metric(text: str, name: str) -> float:
+    match = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    assert match is not None, f"{name} is not in\n{text}"
+    return float(match[1])

@@ -60,19 +60,30 @@ def test_client_that_goes_away_leaves_nothing(server: Server, client: httpx.Clie
     wait_for_titles(client, [])
 
 
-@pytest.mark.usefixtures("nothing_left")
-def test_silent_client_is_told_so(server: Server, client: httpx.Client) -> None:
-    with upload_head(server, user_of(client), 900_000) as connection:
+@pytest.fixture(scope="module")
+def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("hasty"), readtimeout="1s") as server:
+        yield server
+
+
+def assert_nothing_is_left(server: Server, user: str) -> None:
+    answer = httpx.get(f"{server.url}/api/v1/media", headers={"X-User-ID": user})
+    assert answer.json()["items"] == []
+    assert server.objects() == set()
+
+
+def test_silent_client_is_told_so(hasty_server: Server) -> None:
+    with upload_head(hasty_server, "silent", 900_000) as connection:
         connection.sendall(file_part(b"x" * 300_000)[:-2])
         status, problem = response_of(connection)
     assert (status, problem["type"]) == (408, "urn:headrace:problem:body-timeout")
     assert "fewer than 65536 came within 1 s" in str(problem["detail"])
+    assert_nothing_is_left(hasty_server, "silent")
 
 
-@pytest.mark.usefixtures("nothing_left")
-def test_dripping_client_is_told_so(server: Server, client: httpx.Client) -> None:
+def test_dripping_client_is_told_so(hasty_server: Server) -> None:
     """Every byte comes well within the time for silence; all of them together do not."""
-    with upload_head(server, user_of(client), 900_000) as connection:
+    with upload_head(hasty_server, "dripping", 900_000) as connection:
         connection.settimeout(0.1)
         connection.sendall(file_part(b"")[:-2])
         answer = b""
@@ -84,6 +95,7 @@ def test_dripping_client_is_told_so(server: Server, client: httpx.Client) -> Non
             except TimeoutError:
                 continue
     assert answer.startswith(b"HTTP/1.1 408 ")
+    assert_nothing_is_left(hasty_server, "dripping")
 
 
 @pytest.mark.usefixtures("nothing_left")

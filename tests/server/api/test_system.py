@@ -1,21 +1,9 @@
-import os
 import re
-import signal
-from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
-from tests.server.api.service import Server, running_server
-
-WAIT_S = 10
-
-
-def metric(text: str, name: str) -> float:
-    match = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-    assert match is not None, f"{name} is not in\n{text}"
-    return float(match[1])
+from tests.server.api.service import Server, metric
 
 
 def test_health_and_readiness_need_no_user(client: httpx.Client) -> None:
@@ -86,22 +74,3 @@ def test_every_request_has_one_line_in_the_log(server: Server, client: httpx.Cli
     (line,) = (line for line in log.splitlines() if "a-line-to-find" in line)
     for word in ("GET", "/health", "200"):
         assert word in line
-
-
-def test_readiness_names_the_store_that_fails(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
-        (redis,) = (
-            process
-            for process in psutil.Process(server.process.pid).children(recursive=True)
-            if "redis" in process.name()
-        )
-        os.kill(redis.pid, signal.SIGSTOP)
-        try:
-            response = httpx.get(f"{server.url}/ready", timeout=WAIT_S)
-            metrics = httpx.get(f"{server.url}/metrics", timeout=WAIT_S)
-        finally:
-            os.kill(redis.pid, signal.SIGCONT)
-        assert response.status_code == 503, response.text
-        assert response.json()["type"] == "urn:headrace:problem:not-ready"
-        assert list(response.json()["checks"]) == ["jobs"]
-        assert metric(metrics.text, "headrace_jobs_up") == 0
