@@ -214,6 +214,8 @@ def test_expired_token_is_renewed_at_the_same_position(page: Page, complaints: C
     page.evaluate(f"{CURRENT_TIME} = 12")
     until(page, f"{CURRENT_TIME} > 14")
     assert len(refused) == 1
+    expect(page.get_by_role("radio", name="480p")).to_be_checked()
+    expect(page.locator("#figure-rung")).to_have_text("480p")
     assert all("403" in complaint for complaint in complaints), complaints
     complaints.clear()
 

@@ -36,19 +36,24 @@ export class Library {
     return row instanceof HTMLElement ? this.get(row.dataset.id ?? "") : undefined;
   }
 
-  /** Shows a title: at its place if it is in the list, else at the `where` end. */
-  put(media: Media, where: "first" | "last"): void {
-    const known = this.entries.get(media.id);
-    if (known) {
-      known.media = media;
-    } else {
+  /** At the given end of the list, or where the title is already. */
+  add(media: Media, where: "first" | "last"): void {
+    if (!this.entries.has(media.id)) {
       const row = this.newRow(media.id);
       this.entries.set(media.id, { media, row });
       if (where === "first") this.list.prepend(row);
       else this.list.append(row);
     }
-    this.render(media);
+    this.update(media);
     this.showIfAny();
+  }
+
+  /** Nothing if the title is not in the list: one that a link led to may be further down. */
+  update(media: Media): void {
+    const entry = this.entries.get(media.id);
+    if (!entry) return;
+    entry.media = media;
+    render(entry);
   }
 
   remove(id: string): void {
@@ -79,20 +84,18 @@ export class Library {
     });
     return row;
   }
+}
 
-  private render(media: Media): void {
-    const row = this.entries.get(media.id)?.row;
-    if (!row) return;
-    row.dataset.status = media.status;
-    child(row, "use", SVGUseElement).setAttribute("href", `#icon-${media.type}`);
-    setText(child(row, ".item-title"), media.title);
-    setText(child(row, ".badge"), badge(media));
-    setText(child(row, ".item-facts"), facts(media));
-    child(row, ".item-delete").setAttribute("aria-label", `Delete ${media.title}`);
-    const bar = child(row, "progress", HTMLProgressElement);
-    bar.hidden = media.status !== "processing";
-    bar.value = media.progress;
-  }
+function render({ media, row }: Entry): void {
+  row.dataset.status = media.status;
+  child(row, "use", SVGUseElement).setAttribute("href", `#icon-${media.type}`);
+  setText(child(row, ".item-title"), media.title);
+  setText(child(row, ".badge"), badge(media));
+  setText(child(row, ".item-facts"), facts(media));
+  child(row, ".item-delete").setAttribute("aria-label", `Delete ${media.title}`);
+  const bar = child(row, "progress", HTMLProgressElement);
+  bar.hidden = media.status !== "processing";
+  bar.value = media.progress;
 }
 
 function badge(media: Media): string {

@@ -17,13 +17,17 @@ const library = new Library({
   },
   onDelete: confirmDelete,
 });
-const watcher = new Watcher({ onMedia: (media) => put(media, "first"), onGone: remove });
+const watcher = new Watcher({ onMedia: update, onGone: remove });
 
-function put(media: Media, where: "first" | "last"): void {
-  library.put(media, where);
-  if (stage.mediaId === media.id) stage.update(media);
+function add(media: Media, where: "first" | "last"): void {
+  library.add(media, where);
   if (isUnfinished(media)) watcher.watch(media.id);
   showEmptiness();
+}
+
+function update(media: Media): void {
+  library.update(media);
+  if (stage.mediaId === media.id) stage.update(media);
 }
 
 function remove(id: string): void {
@@ -62,7 +66,7 @@ async function loadMore(): Promise<void> {
   try {
     const page = await listMedia(nextCursor);
     nextCursor = page.next_cursor;
-    for (const media of page.items) put(media, "last");
+    for (const media of page.items) add(media, "last");
     element("more").hidden = nextCursor === null;
   } catch (error) {
     showError(error);
@@ -70,7 +74,7 @@ async function loadMore(): Promise<void> {
 }
 
 function uploaded(media: Media): void {
-  put(media, "first");
+  add(media, "first");
   if (!stage.isPlaying) void open(media.id, { playWhenReady: true });
 }
 

@@ -26,7 +26,7 @@ export interface Figures {
 }
 
 export interface PlayerListener {
-  onRungs(rungs: Rung[]): void;
+  onRungs(rungs: Rung[], chosen: number): void;
   onFailure(reason: string): void;
 }
 
@@ -38,6 +38,7 @@ export class Player {
   private retryTimer = 0;
   private fragmentBitRate: number | null = null;
   private played: Rung | null = null;
+  private chosen = AUTO;
   private readonly listeners = new AbortController();
 
   /** `freshUrl` asks the API for a playback URL whose token has not expired. */
@@ -64,12 +65,14 @@ export class Player {
     this.listeners.abort();
     clearTimeout(this.retryTimer);
     this.hls?.destroy();
+    this.video.onerror = null;
     this.video.removeAttribute("src");
     this.video.load();
   }
 
   /** From the next segment on; what is playing goes on without a gap. */
   chooseRung(index: number): void {
+    this.chosen = index;
     if (this.hls) this.hls.nextLevel = index;
   }
 
@@ -91,7 +94,10 @@ export class Player {
     // A growing EVENT playlist counts as live, and hls.js would start at its end.
     const hls = new Hls({ startPosition: position, backBufferLength: BACK_BUFFER_S });
     this.hls = hls;
-    hls.on(Events.MANIFEST_PARSED, (_, data) => this.listener.onRungs(data.levels.map(toRung)));
+    hls.on(Events.MANIFEST_PARSED, (_, { levels }) => {
+      hls.loadLevel = this.chosen;
+      this.listener.onRungs(levels.map(toRung), this.chosen);
+    });
     hls.on(Events.FRAG_CHANGED, (_, { frag }) => {
       this.fragmentBitRate = (frag.stats.loaded * 8) / frag.duration;
     });

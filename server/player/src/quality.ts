@@ -11,11 +11,11 @@ export class Quality {
     this.clear();
   }
 
-  offer(rungs: Rung[], media: Media): void {
+  offer(rungs: Rung[], chosen: number, media: Media): void {
     this.clear();
     if (rungs.length < 2) return;
-    this.add(AUTO, "Auto").checked = true;
-    for (const rung of rungs.toReversed()) this.add(rung.index, rungName(rung, media));
+    this.add(AUTO, "Auto", chosen);
+    for (const rung of rungs.toReversed()) this.add(rung.index, rungName(rung, media), chosen);
     this.group.hidden = false;
   }
 
@@ -24,14 +24,14 @@ export class Quality {
     for (const label of this.group.querySelectorAll("label")) label.remove();
   }
 
-  private add(index: number, name: string): HTMLInputElement {
+  private add(index: number, name: string, chosen: number): void {
     const label = copyTemplate("rung-template");
     setText(child(label, "span"), name);
     const input = child(label, "input", HTMLInputElement);
     input.value = String(index);
+    input.checked = index === chosen;
     input.addEventListener("change", () => this.onChoice(index));
     this.group.append(label);
-    return input;
   }
 }
 

@@ -60,7 +60,7 @@ export class Stage {
   private startPlayer(media: Media): void {
     this.video.poster = media.type === "audio" ? (this.video.dataset.audioPoster ?? "") : "";
     const player = new Player(this.video, async () => (await getPlayback(media.id)).url, {
-      onRungs: (rungs) => this.quality.offer(rungs, media),
+      onRungs: (rungs, chosen) => this.quality.offer(rungs, chosen, media),
       onFailure: (reason) => this.fail(reason),
     });
     this.player = player;
