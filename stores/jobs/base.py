@@ -65,10 +65,19 @@ class Jobs:
         raise NotImplementedError
 
     async def cancel(self, media_id: str) -> None:
-        """Stop and forget all work on a title, running tasks included, wherever they run."""
+        """Stop and forget all work on a title, running tasks included, wherever they run.
+
+        Does not wait for running tasks to end: the state is PENDING until they have, then
+        MISSING. May be called again, which also clears away what a dead worker held.
+        """
         raise NotImplementedError
 
     async def state(self, media_id: str) -> JobState:
+        raise NotImplementedError
+
+    async def failure(self, media_id: str) -> Failure | None:
+        """Why the job failed for good: for the reconciler, should `TitleHandler.fail` have
+        failed too. None if it did not fail, or too long ago to be remembered."""
         raise NotImplementedError
 
     async def counts(self) -> dict[str, int]:

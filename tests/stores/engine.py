@@ -17,10 +17,11 @@ from pathlib import Path
 import orjson
 
 from media.asset import Failure
-from stores.jobs.adapter import Lease
 from stores.jobs.base import Task, TaskFailed, TitleHandler
-from stores.jobs.bull import BullJobs, BullWorker
+from stores.jobs.bull import BullJobs
 from stores.jobs.embedded import EmbeddedRedis
+from stores.jobs.slot import Lease
+from stores.jobs.worker import BullWorker
 
 REPOSITORY = Path(__file__).parents[2]
 LEASE = Lease(lock_ms=2000, renew_ms=400, check_ms=200)

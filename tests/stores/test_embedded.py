@@ -69,7 +69,13 @@ def servers(directory: Path) -> list[psutil.Process]:
 
 
 async def ended(process: psutil.Process) -> None:
-    await until(lambda: not process.is_running(), f"the end of {process}")
+    def is_gone() -> bool:  # an orphan may stay a zombie until init looks
+        try:
+            return process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    await until(is_gone, f"the end of {process}")
 
 
 async def answer(redis: EmbeddedRedis) -> None:

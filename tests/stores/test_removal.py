@@ -7,11 +7,11 @@ import pytest
 
 from media.asset import Asset, AssetType, Failure, Priority, Status
 from media.keys import media_prefix, source_key
-from media.settings import DataSettings, Settings
+from media.settings import DataSettings, Settings, WorkerSettings
 from stores.errors import NotFound
 from stores.jobs.base import JobState, Task, TitleHandler
 from stores.removal import remove_title
-from stores.wiring import Stores, open_stores
+from stores.wiring import Stores, make_worker, open_stores
 
 
 class Writer(TitleHandler):
@@ -39,10 +39,14 @@ class Writer(TitleHandler):
         raise AssertionError(failure)
 
 
+def settings(directory: Path) -> Settings:
+    return Settings(data=DataSettings(dir=directory / "data"), worker=WorkerSettings(concurrency=2))
+
+
 @contextlib.asynccontextmanager
 async def title(directory: Path, status: Status) -> AsyncIterator[Stores]:
     """`m1` with a source and a segment, beside `m2`."""
-    async with open_stores(Settings(data=DataSettings(dir=directory / "data"))) as stores:
+    async with open_stores(settings(directory)) as stores:
         for media_id in ("m1", "m2"):
             asset = Asset(
                 media_id,
@@ -65,7 +69,7 @@ async def assert_only_m2_is_left(stores: Stores) -> None:
         await stores.catalog.get("m1")
     assert await stores.jobs.state("m1") is JobState.MISSING
     assert (await stores.catalog.get("m2")).status is not Status.DELETING
-    keys = {info.key async for prefix in ("source/", "v/") for info in stores.objects.list(prefix)}
+    keys = {info.key for prefix in ("source/", "v/") async for info in stores.objects.list(prefix)}
     assert keys == {source_key("m2"), f"{media_prefix('m2')}v/index.m3u8"}
 
 
@@ -97,7 +101,7 @@ def test_nothing_is_written_after_the_removal_of_a_title_in_work(tmp_path: Path)
     async def scenario() -> None:
         async with title(tmp_path, Status.PROCESSING) as stores:
             handler = Writer(stores)
-            worker = stores.jobs.worker(handler, slots=2, task_timeout_s=60)
+            worker = make_worker(settings(tmp_path), handler)
             running = asyncio.create_task(worker.run())
             await stores.jobs.enqueue("m1", Priority.NORMAL)
             await handler.working.wait()
