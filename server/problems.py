@@ -2,7 +2,7 @@
 
 An answer is RFC 9457 problem+json: `type` is stable for programs, `detail` is for a person.
 
-Problem                 carries the detail and the response's extra headers
+Problem                 carries the detail
 +-- UserMissing
 +-- SignatureRefused
 +-- TitleNotFound
@@ -20,8 +20,7 @@ Problem                 carries the detail and the response's extra headers
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
@@ -37,8 +36,6 @@ RETRY_AFTER_S = 2  # a title becomes playable, and a store comes back, within se
 
 
 class Problem(Exception):
-    headers: ClassVar[Mapping[str, str]] = {}
-
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -49,7 +46,7 @@ class Problem(Exception):
 
 
 class UserMissing(Problem):
-    headers: ClassVar = {"WWW-Authenticate": "X-User-ID"}  # RFC 9110 wants one with every 401
+    pass
 
 
 class SignatureRefused(Problem):
@@ -62,7 +59,7 @@ class TitleNotFound(Problem):
 
 
 class NotPlayable(Problem):
-    headers: ClassVar = {"Retry-After": str(RETRY_AFTER_S)}
+    pass
 
 
 class TitleFailed(Problem):
@@ -78,11 +75,11 @@ class UploadClosed(Problem):
 
 
 class BodyTimeout(Problem):
-    headers: ClassVar = {"Connection": "close"}
+    pass
 
 
 class TooLarge(Problem):
-    headers: ClassVar = {"Connection": "close"}
+    pass
 
 
 class WrongContentType(Problem):
@@ -103,12 +100,10 @@ class InvalidFields(Problem):
 
 
 class AnswerTimeout(Problem):
-    headers: ClassVar = {"Retry-After": str(RETRY_AFTER_S)}
+    pass
 
 
 class NotReady(Problem):
-    headers: ClassVar = {"Retry-After": str(RETRY_AFTER_S)}
-
     def __init__(self, failures: Mapping[str, str]) -> None:
         super().__init__(" ".join(f"{store}: {reason}." for store, reason in failures.items()))
         self.failures = failures
@@ -122,11 +117,16 @@ class Kind:
     status: int
     name: str
     title: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def type(self) -> str:
         return f"urn:headrace:problem:{self.name}"
 
+
+RETRY = {"Retry-After": str(RETRY_AFTER_S)}
+CLOSE = {"Connection": "close"}  # the rest of the body is not read
+NAME_USER = {"WWW-Authenticate": "X-User-ID"}  # RFC 9110 wants one with every 401
 
 NO_ROUTE = Kind(404, "no-such-route", "There is nothing at this path")
 METHOD_NOT_ALLOWED = Kind(405, "method-not-allowed", "This path does not take this method")
@@ -136,21 +136,21 @@ KINDS: dict[type[Exception], Kind] = {
     Malformed: Kind(400, "malformed", "The request cannot be read"),
     InvalidCursor: Kind(400, "invalid-cursor", "The cursor is not one of ours"),
     ClientDisconnect: Kind(400, "disconnected", "The client went away"),  # for the log alone
-    UserMissing: Kind(401, "user-missing", "The request names no user"),
+    UserMissing: Kind(401, "user-missing", "The request names no user", NAME_USER),
     SignatureRefused: Kind(403, "signature-refused", "The upload URL does not hold"),
     TitleNotFound: Kind(404, "title-not-found", "No such title"),
-    BodyTimeout: Kind(408, "body-timeout", "The request body did not arrive in time"),
+    BodyTimeout: Kind(408, "body-timeout", "The request body did not arrive in time", CLOSE),
     Conflict: Kind(409, "conflict", "The title changed meanwhile"),
-    NotPlayable: Kind(409, "not-playable", "The title cannot be played yet"),
+    NotPlayable: Kind(409, "not-playable", "The title cannot be played yet", RETRY),
     TitleFailed: Kind(409, "title-failed", "The title cannot be played"),
     UploadMissing: Kind(409, "upload-missing", "Nothing has been uploaded"),
     UploadClosed: Kind(409, "upload-closed", "The upload is complete"),
-    TooLarge: Kind(413, "too-large", "The upload is too large"),
+    TooLarge: Kind(413, "too-large", "The upload is too large", CLOSE),
     WrongContentType: Kind(415, "wrong-content-type", "This content type is not taken here"),
     InvalidFields: Kind(422, "invalid-fields", "Some fields are not valid"),
-    AnswerTimeout: Kind(503, "answer-timeout", "The answer took too long"),
-    NotReady: Kind(503, "not-ready", "The service is not ready"),
-    Unavailable: Kind(503, "store-unavailable", "A store does not answer"),
+    AnswerTimeout: Kind(503, "answer-timeout", "The answer took too long", RETRY),
+    NotReady: Kind(503, "not-ready", "The service is not ready", RETRY),
+    Unavailable: Kind(503, "store-unavailable", "A store does not answer", RETRY),
 }
 
 
@@ -179,16 +179,15 @@ def kind_of(exc: Exception) -> Kind:
 def problem_response(request: Request, exc: Exception) -> Response:
     kind = kind_of(exc)
     members: dict[str, object] = {}
-    headers: Mapping[str, str] = {}
+    headers = kind.headers
     match exc:
         case Problem():
-            detail, headers, members = exc.detail, exc.headers, exc.members()
+            detail, members = exc.detail, exc.members()
         case HTTPException():
             detail = f"{request.method} {request.scope['path'][:MAX_ECHO]}"
             headers = exc.headers or {}
         case Unavailable():
             detail = "A store does not answer; try again shortly."
-            headers = {"Retry-After": str(RETRY_AFTER_S)}
         case _:
             detail = str(exc) if kind is not INTERNAL else "The fault is ours and has been logged."
     body = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": detail}

@@ -28,11 +28,11 @@ Filename = Annotated[str, StringConstraints(max_length=255, pattern=NO_CONTROLS)
 ContentType = Annotated[str, StringConstraints(max_length=127, pattern=CONTENT_TYPE)]
 
 
-class Request(BaseModel):
+class Given(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class UploadFields(Request):
+class UploadFields(Given):
     """What a client says of a title before its bytes are looked at."""
 
     title: Title = Field("", description="Empty: the file's name without its suffix.")
@@ -46,11 +46,11 @@ class PresignRequest(UploadFields):
     size: int | None = Field(None, ge=1, description="Bytes; the URL then takes no more.")
 
 
-class Answer(BaseModel):
+class Shown(BaseModel):
     model_config = ConfigDict(extra="forbid", from_attributes=True)
 
 
-class Source(Answer):
+class Source(Shown):
     """The uploaded original; null until it has been probed, or where it has no such track."""
 
     filename: str
@@ -66,7 +66,7 @@ class Source(Answer):
     audio_sample_rate: int | None = None
 
 
-class Rendition(Answer):
+class Rendition(Shown):
     name: str
     type: AssetType
     codecs: str
@@ -77,13 +77,13 @@ class Rendition(Answer):
     average_bit_rate: int
 
 
-class Error(Answer):
+class Error(Shown):
     code: str
     message: str
     retryable: bool
 
 
-class Media(Answer):
+class Media(Shown):
     id: str
     title: str
     description: str
@@ -99,12 +99,12 @@ class Media(Answer):
     updated_at: datetime
 
 
-class MediaList(Answer):
+class MediaList(Shown):
     items: list[Media]
     next_cursor: str | None = Field(description="Null on the last page.")
 
 
-class Presigned(Answer):
+class Presigned(Shown):
     id: str
     url: str = Field(description="Where to PUT the bytes, as they are.")
     method: Literal["PUT"]
@@ -112,17 +112,17 @@ class Presigned(Answer):
     expires_at: datetime
 
 
-class Playback(Answer):
+class Playback(Shown):
     url: str
     expires_at: datetime
     type: Literal["application/vnd.apple.mpegurl"] = "application/vnd.apple.mpegurl"
 
 
-class Health(Answer):
+class Health(Shown):
     status: Literal["ok"] = "ok"
 
 
-class Ready(Answer):
+class Ready(Shown):
     status: Literal["ready"] = "ready"
 
 

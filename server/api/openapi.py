@@ -1,7 +1,7 @@
 """The OpenAPI description, made from the operations that also make the routes."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from http import HTTPStatus
 
 from pydantic import BaseModel
@@ -16,6 +16,8 @@ _HEADERS = {
     "Location": "Where the title is.",
     "ETag": "Changes whenever the bytes do.",
     "Retry-After": "Seconds after which trying again may help.",
+    "WWW-Authenticate": "The header that names the user.",
+    "Connection": "The rest of the body is not read.",
 }
 _DESCRIPTION = (
     "Upload video or audio, follow its encoding, get a URL to play it. "
@@ -84,7 +86,10 @@ def _taken(takes: Takes) -> JsonObject:
 
 
 def _given(gives: Gives) -> JsonObject:
-    described: JsonObject = {"description": gives.description, "headers": _headers(gives.headers)}
+    described: JsonObject = {
+        "description": gives.description,
+        "headers": _headers(gives.headers, required=True),
+    }
     if gives.model is not None:
         described["content"] = {gives.media_type: {"schema": _ref(gives.model)}}
     elif gives.media_type is not None:
@@ -100,16 +105,17 @@ def _problems(operation: Operation) -> dict[str, JsonObject]:
         str(status): {
             "description": f"{HTTPStatus(status).phrase}: "
             + ", ".join(f"`{kind.name}`" for kind in kinds[status]),
+            "headers": _headers({name for kind in kinds[status] for name in kind.headers}),
             "content": {MEDIA_TYPE: {"schema": _ref(ProblemBody)}},
         }
         for status in sorted(kinds)
     }
 
 
-def _headers(names: Sequence[str]) -> JsonObject:
+def _headers(names: Collection[str], *, required: bool = False) -> JsonObject:
     return {
-        name: {"description": _HEADERS[name], "required": True, "schema": {"type": "string"}}
-        for name in names
+        name: {"description": _HEADERS[name], "required": required, "schema": {"type": "string"}}
+        for name in sorted(names)
     }
 
 

@@ -73,6 +73,7 @@ def user_id(request: Request) -> str:
 
 
 def make_routes(operations: Iterable[Operation], timeout: timedelta) -> list[Route]:
+    # '{' sorts behind every letter: a literal segment is tried before a parameter.
     by_path = groupby(sorted(operations, key=lambda op: op.path), key=lambda op: op.path)
     return [_route(path, list(group), timeout.total_seconds()) for path, group in by_path]
 

@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from tests.server.api.description import Description
-from tests.server.api.service import Server, client_of, description_of, running_server
+from tests.server.api.service import Server, client_of, description_of, player_page, running_server
 
 MAX_UPLOAD_BYTES = 1_000_000
 
@@ -13,7 +13,7 @@ MAX_UPLOAD_BYTES = 1_000_000
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("api")
-    with running_server(folder, maxupload=MAX_UPLOAD_BYTES) as server:
+    with running_server(folder, page=player_page(folder), maxupload=MAX_UPLOAD_BYTES) as server:
         yield server
 
 

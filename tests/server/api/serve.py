@@ -1,4 +1,5 @@
-"""The all-in-one application on Granian, with settings given as JSON by whoever starts it."""
+"""The all-in-one application on Granian, or the API alone where no page is named; settings come
+as JSON from whoever starts it."""
 
 import os
 import sys
@@ -9,7 +10,7 @@ from granian.constants import Interfaces
 from starlette.types import ASGIApp
 
 from media.settings import Settings
-from server.app import create_app
+from server.app import create_api_app, create_app
 
 SETTINGS = "HEADRACE_TEST_SETTINGS"
 PAGE = "HEADRACE_TEST_PAGE"
@@ -17,7 +18,8 @@ PAGE = "HEADRACE_TEST_PAGE"
 
 def app() -> ASGIApp:
     settings = Settings.model_validate_json(os.environ[SETTINGS])
-    return create_app(settings, page=Path(os.environ[PAGE]))
+    page = os.environ.get(PAGE)
+    return create_api_app(settings) if page is None else create_app(settings, page=Path(page))
 
 
 if __name__ == "__main__":

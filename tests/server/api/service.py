@@ -40,15 +40,15 @@ class Server:
 
 
 @contextmanager
-def running_server(folder: Path, **server_settings: object) -> Iterator[Server]:
+def running_server(
+    folder: Path, *, page: Path | None = None, **server_settings: object
+) -> Iterator[Server]:
     """Ends well, or the test fails."""
     settings = {"data": {"dir": str(folder / "var")}, "server": server_settings}
-    page = folder / "page"
-    (page / "assets").mkdir(parents=True)
-    (page / "index.html").write_text("<title>player</title>")
-    (page / "assets" / "main.js").write_text("// player")
     port = _free_port()
-    environment = os.environ | {SETTINGS: json.dumps(settings), PAGE: str(page)}
+    environment = os.environ | {SETTINGS: json.dumps(settings)}
+    if page is not None:
+        environment[PAGE] = str(page)
     command = [sys.executable, "-m", "tests.server.api.serve", str(port)]
     log = folder / "server.log"
     with log.open("wb") as output:
@@ -60,6 +60,15 @@ def running_server(folder: Path, **server_settings: object) -> Iterator[Server]:
         process.terminate()
         status = process.wait(STOP_S)
     assert (status, "Traceback" in log.read_text()) == (0, False), log.read_text()
+
+
+def player_page(folder: Path) -> Path:
+    """What the build of the player makes, in small."""
+    page = folder / "page"
+    (page / "assets").mkdir(parents=True)
+    (page / "index.html").write_text("<title>player</title>")
+    (page / "assets" / "main.js").write_text("// player")
+    return page
 
 
 def _free_port() -> int:

@@ -60,14 +60,6 @@ def test_request_id_is_kept_if_it_is_fit_for_a_log(
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", answered)
 
 
-def test_page_is_served(client: httpx.Client) -> None:
-    client.event_hooks = {}
-    assert client.get("/").headers["Content-Type"] == "text/html; charset=utf-8"
-    assert client.get("/assets/main.js").text == "// player"
-    for path in ("/assets/", "/assets/nope.js", "/assets/../index.html", "/assets/%2e%2e/x"):
-        assert client.get(path).headers["Content-Type"] == "application/problem+json"
-
-
 def test_every_request_has_one_line_in_the_log(server: Server, client: httpx.Client) -> None:
     client.get("/health", headers={"X-Request-ID": "a-line-to-find"})
     log = (server.data.parent / "server.log").read_text()

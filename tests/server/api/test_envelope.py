@@ -1,0 +1,64 @@
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.testing import capture_logs
+
+from server.api.envelope import Envelope
+from server.api.metrics import Metrics
+from tests.server.api.service import metric
+
+SECRET = "postgres://user:password@internal"
+
+
+def exchange(app: ASGIApp, metrics: Metrics) -> list[Message]:
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": "/x",
+        "headers": [(b"x-request-id", b"r-1")],
+        "client": ("127.0.0.1", 1),
+    }
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(Envelope(app, metrics)(scope, receive, send))
+    return sent
+
+
+async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ZeroDivisionError(SECRET)
+
+
+async def fails_late(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    raise ZeroDivisionError(SECRET)
+
+
+def test_unforeseen_error_is_logged_and_not_leaked() -> None:
+    metrics = Metrics(None)
+    with capture_logs() as logs:
+        start, body = exchange(fails, metrics)
+    assert start["status"] == 500
+    assert (b"x-request-id", b"r-1") in start["headers"]
+    assert json.loads(body["body"])["type"] == "urn:headrace:problem:internal"
+    assert SECRET not in str(body)
+    assert [entry["event"] for entry in logs] == ["request failed", "request"]
+    assert (logs[0]["exc_info"], logs[1]["status"]) == (True, 500)
+    count = (
+        'headrace_http_request_duration_seconds_count{method="GET",route="unmatched",status="500"}'
+    )
+    assert metric(metrics.render(None).decode(), count) == 1
+
+
+def test_error_after_the_answer_has_begun_is_left_to_the_server() -> None:
+    with capture_logs() as logs, pytest.raises(ZeroDivisionError):
+        exchange(fails_late, Metrics(None))
+    assert [entry["event"] for entry in logs] == ["request failed", "request"]
