@@ -20,7 +20,7 @@ from rich.progress import (
 
 from cli.client import Api, ApiError, Media
 
-POLL_S = 0.5
+POLL_S = 0.25
 
 
 async def upload(api: Api, path: Path, title: str, description: str, console: Console) -> Media:

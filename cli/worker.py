@@ -1,0 +1,64 @@
+"""The worker process: takes tasks from the job engine and runs them until it is told to stop."""
+
+import asyncio
+import signal
+from contextlib import closing
+
+import structlog
+import uvloop
+
+from cli.process import allow_many_connections
+from media.settings import Settings
+from stores.errors import Unavailable
+from stores.wiring import Stores, make_worker, open_stores
+from transcoder.child import Children
+from transcoder.reconcile import reconcile
+from transcoder.titles import Titles
+
+log = structlog.stdlib.get_logger(__name__)
+
+DRAIN_GRACE_S = 5.0  # for running tasks to end; then they go back to the queue
+RECONCILE_EVERY_S = 60.0
+
+
+def work(settings: Settings) -> None:
+    """Until SIGINT or SIGTERM. Raises Unavailable when a store cannot be opened."""
+    allow_many_connections()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with closing(Children()) as children:
+        children.start()
+        async with open_stores(settings) as stores:
+            titles = Titles(stores.objects, stores.catalog, settings, children)
+            reconciling = asyncio.create_task(_reconcile_forever(stores))
+            try:
+                await _run_until(stop, settings, titles)
+            finally:
+                reconciling.cancel()
+                await asyncio.wait([reconciling])
+
+
+async def _run_until(stop: asyncio.Event, settings: Settings, titles: Titles) -> None:
+    worker = make_worker(settings, titles)
+    running = asyncio.create_task(worker.run())
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not running.done():
+        await worker.drain(DRAIN_GRACE_S)
+    await running
+
+
+async def _reconcile_forever(stores: Stores) -> None:
+    while True:
+        try:
+            await reconcile(stores)
+        except Unavailable as error:
+            log.warning("could not look for unfinished titles", reason=str(error))
+        await asyncio.sleep(RECONCILE_EVERY_S)

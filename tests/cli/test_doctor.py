@@ -1,0 +1,20 @@
+from pathlib import Path
+
+from tests.cli.service import run
+
+
+def test_machine_that_runs_the_tests_is_well(tmp_path: Path) -> None:
+    answer = run(tmp_path, "doctor")
+    assert answer.returncode == 0, answer.stdout
+    for subject in ("Python", "PyAV", "native modules", "player page", "libx264", "h264_nvenc"):
+        assert subject in answer.stdout
+    for store in ("objects", "catalog", "jobs", "disk"):
+        assert store in answer.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_program_is_named_with_its_remedy(tmp_path: Path) -> None:
+    answer = run(tmp_path, "doctor", PATH=str(tmp_path))
+    assert answer.returncode == 1
+    assert "missing" in answer.stdout
+    assert "apt install redis-server" in answer.stdout
