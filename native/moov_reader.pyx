@@ -17,14 +17,13 @@
 The answer is the fields of native.reader.InitInfo.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport INT32_MAX, uint32_t
 
 from native.stsd_reader cimport read_avc1, read_mp4a
 
 cdef enum:
     URL_SELF_CONTAINED = 0x000001
     MEDIA_RATE_ONE = 0x00010000
-    MAX_I32 = 0x7FFFFFFF
 
 
 cdef dict read_moov(BoxReader moov):
@@ -63,7 +62,7 @@ cdef uint32_t read_edts(BoxReader edts) except? 0xFFFFFFFF:
     elst.expect("entry_count", elst.u32(), 1)
     elst.expect("segment_duration", elst.u32(), 0)
     cdef uint32_t media_time = elst.u32()
-    if media_time > MAX_I32:
+    if media_time > INT32_MAX:
         raise elst.error("an empty edit comes first")
     elst.expect("media_rate", elst.u32(), MEDIA_RATE_ONE)
     elst.finish()

@@ -12,7 +12,7 @@
 Sizes are known before a byte is written, and the input bytes are copied once.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from native.h264 import avc_codecs
@@ -26,8 +26,6 @@ from native.box_writer cimport BoxWriter, put_u32
 cdef enum:
     MAX_U16 = 0xFFFF
     MAX_U31 = 0x7FFFFFFF  # libavformat reads 32-bit times as signed
-    MAX_U32 = 0xFFFFFFFF
-    MAX_I64 = 0x7FFFFFFFFFFFFFFF
     MAX_CODE_POINT = 255  # 23091-2
     MAX_CHANNELS = 8
     MIN_ASC_SIZE = 2
@@ -76,7 +74,7 @@ def audio_init(*, timescale, channels, bytes asc not None, bit_rate):
     cdef Track track = Track()
     track.timescale = checked_int(timescale, 1, MAX_U16, "timescale")  # as samplerate: 16.16
     track.channels = checked_int(channels, 1, MAX_CHANNELS, "channels")
-    track.bit_rate = checked_int(bit_rate, 1, MAX_U32, "bit_rate")
+    track.bit_rate = checked_int(bit_rate, 1, UINT32_MAX, "bit_rate")
     track.asc = asc
     checked_int(len(asc), MIN_ASC_SIZE, MAX_ASC_SIZE, "size of asc")
     return write_init(track)
@@ -88,15 +86,15 @@ def segment(samples, *, sequence_number, base_media_decode_time, annexb=False):
     `annexb` says that the data are H.264 access units with start codes: they are written with
     NAL lengths of 4 bytes, without parameter sets, delimiters and filler.
     """
-    cdef uint32_t number = checked_int(sequence_number, 0, MAX_U32, "sequence_number")
+    cdef uint32_t number = checked_int(sequence_number, 0, UINT32_MAX, "sequence_number")
     cdef Samples fragment = Samples(samples, annexb=annexb)
     cdef uint64_t decode_time = checked_int(
-        base_media_decode_time, 0, MAX_I64 - <int64_t>fragment.duration, "base_media_decode_time"
+        base_media_decode_time, 0, INT64_MAX - <int64_t>fragment.duration, "base_media_decode_time"
     )
     cdef Layout layout = choose_layout(fragment)
     cdef uint64_t mdat_size = BOX_HEADER_SIZE + fragment.payload_size
-    if mdat_size > MAX_U32:
-        raise ValueError(f"samples: mdat of {mdat_size} bytes, a segment holds up to {MAX_U32}")
+    if mdat_size > UINT32_MAX:
+        raise ValueError(f"samples: mdat of {mdat_size} bytes, its size field has 32 bits")
     cdef Py_ssize_t size = STYP_SIZE + layout.moof_size + <Py_ssize_t>mdat_size
     cdef BoxWriter out = BoxWriter(size)
     write_styp(out)

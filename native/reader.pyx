@@ -11,14 +11,12 @@ in their number.
 
 from typing import NamedTuple
 
-from libc.stdint cimport UINT32_MAX, UINT64_MAX, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, UINT32_MAX, UINT64_MAX, uint32_t, uint64_t
 
 from native.box_reader cimport BoxReader, open_file
 from native.moov_reader cimport read_moov
 
 cdef enum:
-    MAX_I32 = 0x7FFFFFFF
-    MAX_I64 = 0x7FFFFFFFFFFFFFFF
 
     TFHD_DEFAULT_SAMPLE_DURATION = 0x000008
     TFHD_DEFAULT_SAMPLE_SIZE = 0x000010
@@ -102,7 +100,7 @@ cdef struct Fragment:
     uint32_t track_id
     uint32_t sequence_number
     uint64_t decode_time
-    Sample default  # of the tfhd; all 0 where it says nothing
+    Sample defaults  # of the tfhd; all 0 where it says nothing
     uint32_t trun_flags
     uint32_t sample_count
     uint32_t first_sample_flags
@@ -139,22 +137,22 @@ def read_segment(data, *, nal_length_size):
 
 cdef int read_tfhd(BoxReader tfhd, Fragment *fragment) except -1:
     cdef uint32_t flags = tfhd.full_box_flags(0)
-    cdef uint32_t defaults = (
+    cdef uint32_t optional = (
         TFHD_DEFAULT_SAMPLE_DURATION | TFHD_DEFAULT_SAMPLE_SIZE | TFHD_DEFAULT_SAMPLE_FLAGS
     )
-    tfhd.expect("addressing flags", flags & ~defaults, TFHD_DEFAULT_BASE_IS_MOOF)
+    tfhd.expect("flags besides the optional ones", flags & ~optional, TFHD_DEFAULT_BASE_IS_MOOF)
     fragment.track_id = tfhd.u32()
-    fragment.default.duration = tfhd.u32() if flags & TFHD_DEFAULT_SAMPLE_DURATION else 0
-    fragment.default.size = tfhd.u32() if flags & TFHD_DEFAULT_SAMPLE_SIZE else 0
-    fragment.default.flags = tfhd.u32() if flags & TFHD_DEFAULT_SAMPLE_FLAGS else 0
-    fragment.default.composition_offset = 0
+    fragment.defaults.duration = tfhd.u32() if flags & TFHD_DEFAULT_SAMPLE_DURATION else 0
+    fragment.defaults.size = tfhd.u32() if flags & TFHD_DEFAULT_SAMPLE_SIZE else 0
+    fragment.defaults.flags = tfhd.u32() if flags & TFHD_DEFAULT_SAMPLE_FLAGS else 0
+    fragment.defaults.composition_offset = 0
     return tfhd.finish()
 
 
 cdef int read_tfdt(BoxReader tfdt, Fragment *fragment) except -1:
     tfdt.full_box_flags(1)
     fragment.decode_time = tfdt.u64()
-    if fragment.decode_time > MAX_I64:
+    if fragment.decode_time > INT64_MAX:
         raise tfdt.error(f"decode time {fragment.decode_time}")
     return tfdt.finish()
 
@@ -177,14 +175,14 @@ cdef int read_trun_head(BoxReader trun, Fragment *fragment, uint64_t data_offset
     if flags & TRUN_FIRST_SAMPLE_FLAGS:
         fragment.first_sample_flags = trun.u32()
     else:
-        fragment.first_sample_flags = fragment.default.flags
+        fragment.first_sample_flags = fragment.defaults.flags
     return 0
 
 
 cdef int read_sample(
     BoxReader trun, Fragment *fragment, uint32_t index, Sample *sample
 ) except -1:
-    sample[0] = fragment.default
+    sample[0] = fragment.defaults
     if index == 0:
         sample.flags = fragment.first_sample_flags
     if fragment.trun_flags & TRUN_SAMPLE_DURATION:
@@ -195,9 +193,9 @@ cdef int read_sample(
         sample.flags = trun.u32()
     if fragment.trun_flags & TRUN_SAMPLE_COMPOSITION_OFFSET:
         sample.composition_offset = trun.u32()
-    if not 1 <= sample.duration <= MAX_I32 or sample.size == 0:
+    if not 1 <= sample.duration <= INT32_MAX or sample.size == 0:
         raise trun.error(f"sample {index}: duration {sample.duration}, size {sample.size}")
-    if sample.composition_offset > MAX_I32:
+    if sample.composition_offset > INT32_MAX:
         raise trun.error(f"sample {index}: composition offset {sample.composition_offset}")
     return 0
 

@@ -1,6 +1,8 @@
 import array
+import mmap
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,6 +175,23 @@ def test_segment_refuses_an_empty_sample() -> None:
         mux.segment(
             [(b"a", 1, 0, True), (b"", 1, 0, True)], sequence_number=0, base_media_decode_time=0
         )
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "message"),
+    [
+        (2**31, 1, r"samples\[0\]: expected 1\.\.2147483647 bytes, got 2147483648"),
+        (2**30, 4, "samples: mdat of 4294967304 bytes, its size field has 32 bits"),
+    ],
+)
+def test_segment_refuses_what_its_size_fields_cannot_hold(
+    size: int, count: int, message: str
+) -> None:
+    """Refused before a byte is read or allocated: the mapping never gets memory."""
+    with mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ) as data:
+        with pytest.raises(ValueError, match=message):
+            mux.segment([(data, 1, 0, True)] * count, sequence_number=0, base_media_decode_time=0)
+        assert psutil.Process().memory_info().rss < size
 
 
 @pytest.mark.parametrize(

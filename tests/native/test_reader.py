@@ -233,10 +233,13 @@ def test_read_segment_of_the_hand_made_segment() -> None:
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"tfhd": _tfhd(0x38, 1000, 8, 0)}, "'tfhd' at .* addressing flags 131072, got 0"),
+        (
+            {"tfhd": _tfhd(0x38, 1000, 8, 0)},
+            "'tfhd' at .* flags besides the optional ones 131072, got 0",
+        ),
         (
             {"tfhd": _tfhd(0x020039, 0, 0, 1000, 8, 0)},
-            "'tfhd' at .* addressing flags 131072, got 131073",
+            "'tfhd' at .* flags besides the optional ones 131072, got 131073",
         ),
         ({"tfhd": _tfhd(0x020030, 8, 0)}, "'trun' at .* sample 0: duration 0, size 8"),
         ({"tfhd": _tfhd(0x020028, 1000, 0)}, "'trun' at .* sample 0: duration 1000, size 0"),
