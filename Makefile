@@ -45,18 +45,22 @@ setup-dev: setup $(VENV)/.installed-dev
 tools-run tools-test: tools-%:
 	@PYTHON='$(PYTHON)' sh deployments/install-tools.sh $*
 
-# Packages are built without isolation and without the native modules: those are compiled below,
-# in parallel, and again whenever they change.
+# The project is installed without build isolation, so that nothing is fetched twice, and without
+# its native modules: those are compiled below, in parallel, and again whenever they change.
+# setuptools warns of an editable install, and of the page's files, which it takes for packages.
+PIP_INSTALL := HEADRACE_ONLY=none PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet \
+	--no-build-isolation --editable
+
 $(VENV)/.installed: pyproject.toml | tools-run
 	@echo 'Installing Python packages'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet 'setuptools>=80' 'cython>=3.3,<4'
-	@HEADRACE_ONLY=none $(BIN)/python -m pip install --quiet --no-build-isolation --editable .
+	@$(PIP_INSTALL) .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo 'Installing Python packages for development'
-	@HEADRACE_ONLY=none $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
+	@$(PIP_INSTALL) '.[dev]'
 	@touch $@
 
 $(VENV)/.native: $(wildcard native/*.pyx native/*.pxd) setup.py $(VENV)/.installed

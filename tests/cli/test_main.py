@@ -105,7 +105,7 @@ def test_upload_without_watch_prints_the_id(service: Service) -> None:
 
 
 def test_file_that_cannot_be_encoded_fails_with_its_reason(service: Service) -> None:
-    clip = str(MEDIA / "bad-bitstream.mp4")
+    clip = str(MEDIA / "bad-bitstream.webm")
     sent = run(service.directory, "upload", clip, "--watch", "--url", service.url)
     assert sent.returncode == 1
     assert "encoding 'bad-bitstream' failed: " in sent.stderr
