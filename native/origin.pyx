@@ -12,14 +12,13 @@ from libc.string cimport memchr, memcmp
 
 from native.http cimport PARTIAL, UNSATISFIABLE, ByteRange, byte_range, gzip_accepted, none_match
 from native.lru cimport LruCache
-from native.token cimport Grant, TokenVerifier
+from native.token cimport MAX_TOKEN_CHARACTERS, Grant, TokenVerifier
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(str)
 
 cdef enum:
     TOKEN_START = 3           # behind "/t/"
-    MAX_TOKEN_CHARACTERS = 1024
     MAX_KEY_CHARACTERS = 255  # so that no segment of it is longer than a file name may be
     MIN_KEY_SEGMENTS = 4      # v/<media>/<version>/<name>
     MAX_KEY_SEGMENTS = 5      # v/<media>/<version>/<rendition>/<name>

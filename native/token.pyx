@@ -18,10 +18,7 @@ from cpython.unicode cimport PyUnicode_1BYTE_DATA, PyUnicode_GET_LENGTH
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(str)
 
-MAX_TOKEN_CHARACTERS = 1024  # what CloudFront's own verifier accepts
-
 cdef enum:
-    MAX_CHARACTERS = 1024
     TAG_BYTES = 32
     CLOCK_SKEW_S = 60
     # CBOR major types
@@ -51,22 +48,11 @@ cdef object compare_digest = hmac.compare_digest
 cdef object digest = hmac.digest
 
 
-cdef struct Reader:
-    const unsigned char* data
-    Py_ssize_t position
-    Py_ssize_t end
-    bint failed            # sticky: set by the first item that is not what was asked for
-
-
-cdef struct Slice:
-    Py_ssize_t start
-    Py_ssize_t length
-
-
 cdef long long read_head(Reader* reader, int major) noexcept:
-    """The argument of the next item, which must be of this major type and shortest form."""
+    """The argument of the next item, which must be of this major type, in its shortest form and
+    below 2**63; 0 if not."""
     cdef int initial, extra
-    cdef long long value = 0
+    cdef unsigned long long value = 0
     cdef Py_ssize_t i
     if reader.failed or reader.position >= reader.end:
         reader.failed = True
@@ -85,11 +71,10 @@ cdef long long read_head(Reader* reader, int major) noexcept:
     for i in range(extra):
         value = (value << 8) | reader.data[reader.position + i]
     reader.position += extra
-    if value < 24 if extra == 1 else value >> (extra * 4) == 0:
+    if (value < 24 if extra == 1 else value >> (extra * 4) == 0) or value >> 63:
         reader.failed = True
-    if value < 0:
-        reader.failed = True
-    return value
+        return 0
+    return <long long>value
 
 
 cdef Slice read_string(Reader* reader, int major) noexcept:
@@ -161,6 +146,28 @@ cdef bytes decode_base64url(str text):
 cdef class Grant:
     cdef bint is_valid(self, double now_s) noexcept:
         return self.not_before_s - CLOCK_SKEW_S <= now_s < self.expires_at_s
+
+
+cdef Slice read_item(Reader* reader, Slice* content) noexcept:
+    """A byte string: the whole item, as it is signed, and what is in it."""
+    cdef Py_ssize_t start = reader.position
+    content[0] = read_string(reader, BYTES)
+    return Slice(start, reader.position - start)
+
+
+cdef Envelope read_envelope(Reader* reader) noexcept:
+    cdef Envelope envelope
+    if reader.end > 1 and reader.data[0] == 0xD8 and reader.data[1] == TAG_CWT:
+        expect(reader, TAGGED, TAG_CWT)
+    expect(reader, TAGGED, TAG_COSE_MAC0)
+    expect(reader, ARRAY, 4)
+    envelope.protected_item = read_item(reader, &envelope.protected)
+    expect(reader, MAP, 0)  # no unprotected headers
+    envelope.payload_item = read_item(reader, &envelope.payload)
+    envelope.tag = read_string(reader, BYTES)
+    if reader.position != reader.end or envelope.tag.length != TAG_BYTES:
+        reader.failed = True
+    return envelope
 
 
 cdef bytes read_kid(Reader* reader):
@@ -247,38 +254,28 @@ cdef class TokenVerifier:
         return grant if grant.is_valid(now_s) else None
 
     cdef Grant _verify(self, str token):
-        cdef bytes data, kid
+        cdef bytes data
         cdef Reader reader, part
-        cdef Slice protected, payload, tag
-        if not 0 < len(token) <= MAX_CHARACTERS:
+        cdef Envelope envelope
+        if not 0 < len(token) <= MAX_TOKEN_CHARACTERS:
             return None
         data = decode_base64url(token)
         if data is None:
             return None
         reader = reader_of(data)
-        if data.startswith(b"\xd8\x3d"):
-            expect(&reader, TAGGED, TAG_CWT)
-        expect(&reader, TAGGED, TAG_COSE_MAC0)
-        expect(&reader, ARRAY, 4)
-        cdef Py_ssize_t protected_start = reader.position
-        protected = read_string(&reader, BYTES)
-        cdef Py_ssize_t protected_end = reader.position
-        expect(&reader, MAP, 0)
-        cdef Py_ssize_t payload_start = reader.position
-        payload = read_string(&reader, BYTES)
-        cdef Py_ssize_t payload_end = reader.position
-        tag = read_string(&reader, BYTES)
-        if reader.failed or reader.position != reader.end or tag.length != TAG_BYTES:
+        envelope = read_envelope(&reader)
+        if reader.failed or not self._is_signed(&reader, envelope):
             return None
-        part = reader_in(&reader, protected)
+        part = reader_in(&reader, envelope.payload)
+        return read_claims(&part)
+
+    cdef bint _is_signed(self, Reader* reader, Envelope envelope):
+        cdef Reader part = reader_in(reader, envelope.protected)
         kid = read_kid(&part)
         secret = None if kid is None else self._secrets.get(kid)
         if secret is None:
-            return None
+            return False
         # Mac_structure of RFC 9052 section 6.3: ["MAC0", protected, no external data, payload]
-        signed = (b"\x84\x64MAC0" + data[protected_start:protected_end]
-                  + b"\x40" + data[payload_start:payload_end])
-        if not compare_digest(digest(secret, signed, "sha256"), take(&reader, tag)):
-            return None
-        part = reader_in(&reader, payload)
-        return read_claims(&part)
+        signed = (b"\x84\x64MAC0" + take(reader, envelope.protected_item)
+                  + b"\x40" + take(reader, envelope.payload_item))
+        return compare_digest(digest(secret, signed, "sha256"), take(reader, envelope.tag))

@@ -201,6 +201,12 @@ def test_verifier_refuses_other_envelopes(message: object) -> None:
     assert verify(base64url(cbor2.dumps(message))) is None
 
 
+@pytest.mark.parametrize("length", [1 << 10, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+@pytest.mark.parametrize("start", [b"\xd1\x84", b"\xd1\x84\x40\xa0", b"\xd1\x84\x40\xa0\x40"])
+def test_verifier_reads_no_string_beyond_the_token(start: bytes, length: int) -> None:
+    assert verify(base64url(start + b"\x5b" + length.to_bytes(8, "big") + bytes(99))) is None
+
+
 def test_verifier_accepts_the_cwt_tag() -> None:
     assert verify(base64url(cbor2.dumps(cbor2.CBORTag(61, cbor2.CBORTag(17, GOOD))))) == PREFIX
 

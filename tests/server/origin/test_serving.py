@@ -106,6 +106,13 @@ def test_origin_answers_a_range_of_a_cold_object(server: Server) -> None:
     assert server.ask(path, {"Range": "bytes=1-3"}).body == SEGMENT[1:4]
 
 
+def test_origin_takes_the_first_of_two_range_headers(server: Server) -> None:
+    head = f"GET {path_of('720p/00001-1.m4s')} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    answer = server.send(f"{head}Range: bytes=1-3\r\nRange: bytes=5-6\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 206 ")
+    assert answer.endswith(b"\r\n\r\n" + SEGMENT[1:4])
+
+
 def test_origin_keeps_conditions(server: Server) -> None:
     path = path_of("720p/00001-1.m4s")
     etag = server.ask(path).headers["etag"]
