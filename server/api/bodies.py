@@ -135,7 +135,8 @@ def media_body(asset: Asset) -> Media:
         description=asset.description,
         type=asset.type,
         status=asset.status.value,
-        playable=asset.playable,
+        # The first segments of a failed title may be out; it has no playback URL all the same.
+        playable=asset.playable and asset.error is None,
         progress=asset.progress,
         duration_s=asset.duration_s,
         source=Source.model_validate(

@@ -200,15 +200,16 @@ def test_playback_of_what_cannot_be_played_yet_asks_for_patience(client: httpx.C
 
 
 def test_playback_of_a_failed_title_says_why(server: Server, client: httpx.Client) -> None:
-    media_id = str(upload(client)["id"])
+    media_id = playable(server, client)
     failure = Failure("no-media", "The file holds no picture and no sound.", retryable=False)
     advance(server.data, media_id, Status.FAILED, changes={"error": failure})
     response = client.get(f"/api/v1/media/{media_id}/playback")
     assert problem_of(response) == (409, "title-failed")
     assert response.json()["detail"] == failure.message
     assert "Retry-After" not in response.headers
-    error = client.get(f"/api/v1/media/{media_id}").json()["error"]
-    assert error == {"code": "no-media", "message": failure.message, "retryable": False}
+    media = client.get(f"/api/v1/media/{media_id}").json()
+    assert media["playable"] is False
+    assert media["error"] == {"code": "no-media", "message": failure.message, "retryable": False}
 
 
 def test_delete_removes_everything(server: Server, client: httpx.Client) -> None:
