@@ -35,5 +35,7 @@ setup(
             "linetrace": DEBUG,
         },
         build_dir="build",
+        nthreads=os.cpu_count() or 1,
+        quiet=True,
     )
 )
