@@ -9,6 +9,9 @@ import pytest
 
 from tests.cli.service import living, ready, run, started, until
 
+CLIP = Path(__file__).parents[1] / "media" / "odd-161x121-vp9.webm"
+USER = {"X-User-ID": "local"}
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_service_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
@@ -109,4 +112,33 @@ def test_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> None:
         service.process.wait()
         until(lambda: living(children) == [])
     with ready(tmp_path) as service:
+        assert service.stop() == 0
+
+
+def test_restart_carries_on_with_unfinished_work(tmp_path: Path) -> None:
+    with ready(tmp_path) as service:
+        sent = run(tmp_path, "upload", str(CLIP), "--url", service.url)
+        assert sent.returncode == 0, sent.stderr
+        service.process.kill()
+        service.process.wait()
+    with ready(tmp_path) as service:
+        title = f"{service.url}/api/v1/media/{sent.stdout.strip()}"
+        until(lambda: httpx.get(title, headers=USER).json()["status"] == "ready")
+        assert service.stop() == 0
+
+
+def test_clip_is_uploaded_and_its_playback_url_printed(tmp_path: Path) -> None:
+    with started(tmp_path, "--upload", str(CLIP), "--title", "First") as service:
+        until(lambda: "play it: " in service.output())
+        url = service.output().partition("play it: ")[2].split()[0]
+        assert httpx.get(url).text.startswith("#EXTM3U")
+        assert service.is_ready()
+        assert service.stop() == 0
+
+
+def test_clip_that_cannot_be_uploaded_leaves_the_service_running(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    with started(tmp_path, "--upload", "empty.mp4") as service:
+        until(lambda: "empty.mp4: " in service.output())
+        assert service.is_ready()
         assert service.stop() == 0
