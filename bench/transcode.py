@@ -62,7 +62,7 @@ def ffmpeg_command(source: Path, out: Path) -> list[str]:
     command += ["-filter_complex", ";".join([split, *scales])]
     for n, rung in enumerate(rungs):
         command += ["-map", f"[v{n}]", f"-maxrate:v:{n}", str(rung.max_bit_rate)]
-        command += [f"-bufsize:v:{n}", str(2 * rung.max_bit_rate)]
+        command += [f"-bufsize:v:{n}", str(rung.max_bit_rate * 3 // 2)]
     command += ["-map", "0:a", "-c:v", "libx264", "-preset", settings.preset]
     command += ["-crf", str(settings.crf), "-bf", "2", "-g", "60", "-keyint_min", "60"]
     command += ["-sc_threshold", "0", "-flags", "+cgop", "-pix_fmt", "yuv420p"]

@@ -86,7 +86,7 @@ def running_service(data: Path, *, stop: signal.Signals = signal.SIGINT) -> Iter
             process.kill()
             process.wait()
             raise
-    assert status == 0, log.read_text()
+    assert status == (-stop if stop is signal.SIGKILL else 0), log.read_text()
 
 
 def _wait_until_ready(client: httpx.Client, process: "subprocess.Popen[bytes]", log: Path) -> None:
