@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import RedisError
 
 from media.asset import Failure, Priority
 from stores.errors import Unavailable
@@ -68,5 +68,5 @@ class BullJobs(Jobs):
     def _reaching(self) -> Iterator[None]:
         try:
             yield
-        except (ConnectionError, TimeoutError) as exc:
-            raise Unavailable(f"Redis at {self._url} does not answer: {exc}") from exc
+        except RedisError as exc:
+            raise Unavailable(f"Redis at {self._url} does not answer as it should: {exc}") from exc

@@ -120,7 +120,10 @@ class EmbeddedRedis:
             lived = time.monotonic() - started > SHORT_LIFE_S
             if not self._entered:
                 raise Unavailable(self._why_it_died(status))
-            log.error("redis-server died, starting it again: %s", self._why_it_died(status))
+            if lived:
+                log.error("redis-server ended with status %s and is started again", status)
+            else:
+                log.error("redis-server does not stay up: %s", self._why_it_died(status))
             backoff_s = 0.0 if lived else min(MAX_BACKOFF_S, 2 * backoff_s + 0.1)
             await asyncio.sleep(backoff_s)
 

@@ -54,6 +54,7 @@ class Queue:
     async def add_title(self, media_id: str, priority: Priority) -> None:
         """A new id each time: the id of a finished job would silently block its successor. The
         deduplication id keeps it to one live job per title."""
+        assert ":" not in media_id, "BullMQ's scripts split keys at colons"
         level = LEVEL[priority]
         job = await self._queue.add(
             TITLE,
@@ -78,6 +79,7 @@ class Queue:
                 raise RuntimeError(f"title job {title.id} is gone: its tasks were refused")
 
     def _task_job(self, title: LeasedJob, task: Task) -> dict[str, Any]:
+        assert ":" not in task.name, "BullMQ's scripts split keys at colons"
         data = {
             "media": title.media_id,
             "title": title.id,

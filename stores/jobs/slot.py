@@ -19,6 +19,7 @@ from stores.jobs.base import Task
 QUEUE = "transcode"
 PREFIX = "{headrace}"
 TASK = "task"
+IDLE_POLL_S = 2  # only matters when a worker has died with the wake-up call of another
 MAX_DEATHS = 5  # of workers under one job, deploys and spot kills included
 
 
@@ -129,6 +130,7 @@ class Slot(bullmq.Worker):  # type: ignore[misc]
             "lockRenewTime": lease.renew_ms,
             "stalledInterval": lease.check_ms,
             "maxStalledCount": MAX_DEATHS,
+            "drainDelay": IDLE_POLL_S,
             "runRetryDelay": 200,
             "autorun": False,
         }

@@ -64,9 +64,17 @@ class Run:
         self.slot = slot
         self.job = job
         self.halt: Halt | None = None
+        self._ending = False
         self._task: asyncio.Task[Any] | None = None
 
+    def begin_end(self) -> None:
+        """From here on the title's stop order is being carried out and interrupts nothing."""
+        self._ending = True
+        self.halt = None
+
     def stop(self, why: Halt) -> None:
+        if self._ending and why is Halt.STOPPED:
+            return
         if self.halt is None:  # a second cancellation would disturb the handler's clean-up
             self.halt = why
             if self._task is not None:
@@ -229,8 +237,8 @@ class BullWorker(Worker):
 
     async def _tell_failure(self, run: Run, failure: Failure) -> None:
         """Before the job is over, so that a crash here only means doing it again."""
+        run.begin_end()
         await self._queue.remove_waiting_tasks(run.job.id)
-        run.halt = None
         telling = self._handler.fail(run.job.media_id, failure)
         try:
             await self._do(run, "recording the failure", telling)

@@ -34,7 +34,7 @@ TRANSIENT = Failure("busy", "try again", retryable=True)
 @dataclass
 class Script:
     """What a title does: for each step the acts of its first, second, ... run; the last act
-    repeats. `ok`, `hold` (until released), `busy`, `fatal`, `bug`."""
+    repeats. `ok`, `slow`, `hold` (until released), `busy`, `fatal`, `bug`."""
 
     tasks: dict[str, list[str]] = field(default_factory=lambda: {"audio": ["ok"]})
     plan: list[str] = field(default_factory=lambda: ["ok"])
@@ -77,6 +77,8 @@ class ScriptedHandler(TitleHandler):
             case "hold":
                 while not (self._directory / "released").exists():
                     await asyncio.sleep(0.01)
+            case "slow":
+                await asyncio.sleep(0.1)
             case "busy":
                 raise TaskFailed(TRANSIENT)
             case "fatal":

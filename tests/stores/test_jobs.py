@@ -171,6 +171,27 @@ def test_a_failing_task_stops_its_siblings(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_recording_a_failure_is_not_stopped_by_its_own_stop_order(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with open_engine(tmp_path) as engine, engine.worker(slots=2):
+            engine.script("m1", Script(plan=["fatal"], fail=["hold"]))
+            engine.script("m2", Script({"audio": ["hold"]}))
+            await engine.jobs.enqueue("m2", Priority.NORMAL)
+            await engine.until("run m2 audio")
+            await engine.jobs.enqueue("m1", Priority.NORMAL)
+            await engine.until("fail m1 unplayable")
+            await engine.jobs.cancel("m2")  # is announced after m1's stop order
+            await engine.until("cancelled run m2 audio")
+            engine.release()
+            assert await settled(engine, "m1") is JobState.FAILED
+            assert engine.events("fail", "did fail", "cancelled fail") == [
+                "fail m1 unplayable",
+                "did fail m1 unplayable",
+            ]
+
+    asyncio.run(scenario())
+
+
 def test_a_failure_that_cannot_be_recorded_is_remembered(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with open_engine(tmp_path) as engine, engine.worker():
@@ -304,7 +325,7 @@ def test_the_check_tells_that_redis_is_away(tmp_path: Path) -> None:
             await engine.jobs.check()
             url = engine.redis.url
         jobs = BullJobs(url)
-        with pytest.raises(Unavailable, match=r"Redis at .* does not answer"):
+        with pytest.raises(Unavailable, match=r"Redis at .* does not answer as it should"):
             await jobs.check()
         await jobs.close()
 
