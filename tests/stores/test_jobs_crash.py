@@ -153,7 +153,7 @@ def test_every_title_completes_once_whoever_dies(tmp_path: Path) -> None:
         while not over.is_set():
             async with engine.worker_process(slots=2) as worker:
                 started = len(engine.events())
-                done = started + dice.randrange(5, 25)
+                done = started + dice.randrange(15, 45)
                 while not over.is_set() and len(engine.events()) < done:
                     await asyncio.sleep(0.01)
                 os.kill(worker.pid, signal.SIGKILL)
