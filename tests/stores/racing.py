@@ -29,7 +29,21 @@ def race(runners: str, contestant: Callable[[int], R]) -> list[R]:
     """What `contestant(number)` returned in each runner; it calls `wait_for_start`."""
     count = COUNT[runners]
     with _pool(runners, count) as pool:
-        return [future.result() for future in [pool.submit(contestant, n) for n in range(count)]]
+        futures = [pool.submit(_run, contestant, number) for number in range(count)]
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    for error in errors:
+        if not isinstance(error, threading.BrokenBarrierError):  # told by another's error
+            raise error
+    return [future.result() for future in futures]
+
+
+def _run(contestant: Callable[[int], R], number: int) -> R:
+    try:
+        return contestant(number)
+    except BaseException:
+        assert _start is not None
+        _start.abort()  # nobody waits for this one any more
+        raise
 
 
 def _pool(runners: str, count: int) -> Executor:

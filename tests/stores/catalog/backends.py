@@ -1,6 +1,7 @@
 """Every catalog, as the contract tests open it, also from other processes."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,3 +29,10 @@ class CatalogBackend:
 
     def another(self, number: int) -> "CatalogBackend":
         return replace(self, place=self.place.with_name(f"catalog-{number}"))
+
+    def run(self, body: Callable[[Catalog], Coroutine[None, None, None]]) -> None:
+        async def opened() -> None:
+            async with self.open() as catalog:
+                await body(catalog)
+
+        asyncio.run(opened())

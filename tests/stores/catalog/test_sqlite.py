@@ -15,7 +15,7 @@ from stores.catalog import schema
 from stores.catalog.schema import MIGRATIONS, open_database, transaction
 from stores.catalog.sqlite import LIST_BY_USER, SqliteCatalog
 from stores.errors import NotFound, Unavailable
-from tests.stores.catalog.titles import asset
+from tests.stores.catalog.titles import asset, plan
 from tests.stores.sandboxes import run_on_small_disk
 from tests.stores.victims import victim
 
@@ -97,6 +97,21 @@ def test_catalog_locked_for_too_long(path: Path, monkeypatch: pytest.MonkeyPatch
     run(path, body)
 
 
+def test_first_opening_waits_for_another_process_that_writes(path: Path) -> None:
+    """SQLite refuses the change to WAL at once while another connection is about to write."""
+    path.parent.mkdir()
+
+    async def body(catalog: SqliteCatalog) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            with transaction(other):
+                check = asyncio.create_task(catalog.check())
+                await asyncio.wait({check}, timeout=0.2)
+                assert not check.done()
+            await check
+
+    run(path, body)
+
+
 def locking_victim(path: Path, pipe: Connection) -> None:
     with closing(open_database(path)) as connection, transaction(connection):
         connection.execute("DELETE FROM assets")
@@ -115,6 +130,31 @@ def test_kill_in_a_transaction_undoes_it_and_frees_the_lock(path: Path) -> None:
         await catalog.transition("m", Status.QUEUED)
         with pytest.raises(NotFound):
             await catalog.get("half")
+
+    run(path, body)
+
+
+SNAPSHOT = """SELECT (SELECT group_concat(media_id) FROM plans),
+    (SELECT group_concat(id) FROM assets WHERE json_extract(record, '$.version') IS NOT NULL)"""
+
+
+def test_plan_and_record_change_together(path: Path) -> None:
+    async def body(catalog: SqliteCatalog) -> None:
+        await catalog.check()
+
+        async def come_and_go() -> None:
+            for _ in range(100):
+                await catalog.create(asset("m"))
+                await catalog.put_plan("m", plan())
+                await catalog.remove("m")
+
+        coming_and_going = asyncio.create_task(come_and_go())
+        with closing(sqlite3.connect(path)) as reader:
+            while not coming_and_going.done():
+                plans, titles = reader.execute(SNAPSHOT).fetchone()
+                assert plans == titles
+                await asyncio.sleep(0)
+        await coming_and_going
 
     run(path, body)
 

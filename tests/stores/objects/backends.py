@@ -1,6 +1,7 @@
 """Every object store, as the contract tests open it, also from other processes."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,3 +26,14 @@ class ObjectBackend:
             yield store
         finally:
             await store.close()
+
+    def run(self, body: Callable[[ObjectStore], Coroutine[None, None, None]]) -> None:
+        async def opened() -> None:
+            async with self.open() as store:
+                await body(store)
+
+        asyncio.run(opened())
+
+
+async def keys(store: ObjectStore, prefix: str = "") -> list[str]:
+    return sorted([info.key async for info in store.list(prefix)])

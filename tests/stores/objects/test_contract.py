@@ -1,14 +1,7 @@
-"""What every object store promises."""
+"""What every object store promises to one caller at a time."""
 
 import asyncio
-import contextlib
-import itertools
 import pickle
-import resource
-from collections.abc import Callable, Coroutine
-from functools import partial
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,26 +9,10 @@ from hypothesis import strategies as st
 
 from stores.errors import Conflict, NotFound
 from stores.objects.base import ObjectInfo, ObjectStore
-from tests.stores.objects.backends import ObjectBackend
+from tests.stores.objects.backends import ObjectBackend, keys
 from tests.stores.objects.test_keys import NO_KEYS
-from tests.stores.racing import RUNNERS, race, wait_for_start
-from tests.stores.victims import kill_moments, pause, victim
 
 MIB = 1 << 20
-
-Body = Callable[[ObjectStore], Coroutine[None, None, None]]
-
-
-def run(backend: ObjectBackend, body: Body) -> None:
-    async def opened() -> None:
-        async with backend.open() as store:
-            await body(store)
-
-    asyncio.run(opened())
-
-
-async def keys(store: ObjectStore, prefix: str = "") -> list[str]:
-    return sorted([info.key async for info in store.list(prefix)])
 
 
 def test_put_get_head_replace_delete(backend: ObjectBackend) -> None:
@@ -49,7 +26,7 @@ def test_put_get_head_replace_delete(backend: ObjectBackend) -> None:
         await store.delete("v/m/1/index.m3u8")
         assert await keys(store) == []
 
-    run(backend, body)
+    backend.run(body)
 
 
 def test_missing_object(backend: ObjectBackend) -> None:
@@ -64,7 +41,7 @@ def test_missing_object(backend: ObjectBackend) -> None:
             await store.delete(key)
         assert await keys(store) == ["v/m/object"]
 
-    run(backend, body)
+    backend.run(body)
 
 
 @pytest.mark.parametrize("key", NO_KEYS)
@@ -89,7 +66,7 @@ def test_invalid_key_is_refused_by_every_operation(backend: ObjectBackend, key: 
             store.source(key)
         assert await keys(store) == []
 
-    run(backend, body)
+    backend.run(body)
 
 
 def test_source_is_a_seekable_file_that_another_process_can_open(backend: ObjectBackend) -> None:
@@ -104,7 +81,7 @@ def test_source_is_a_seekable_file_that_another_process_can_open(backend: Object
             file.seek(256 * 4999)
             assert file.read(300) == data[:256]
 
-    run(backend, body)
+    backend.run(body)
 
 
 def test_open_source_outlives_the_object(backend: ObjectBackend) -> None:
@@ -115,7 +92,7 @@ def test_open_source_outlives_the_object(backend: ObjectBackend) -> None:
             await store.delete("source/m")
             assert file.read() == b"old"
 
-    run(backend, body)
+    backend.run(body)
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 1000, MIB - 1, MIB, 2 * MIB])
@@ -132,7 +109,7 @@ def test_writer_stores_chunks_of_any_size(backend: ObjectBackend, chunk_bytes: i
         assert data == b"".join(chunks)
         assert info == await store.head("source/m")
 
-    run(backend, body)
+    backend.run(body)
 
 
 def test_writer_replaces_only_when_it_ends(backend: ObjectBackend) -> None:
@@ -145,7 +122,7 @@ def test_writer_replaces_only_when_it_ends(backend: ObjectBackend) -> None:
         assert data == b"new" * MIB
         assert after.etag != before.etag
 
-    run(backend, body)
+    backend.run(body)
 
 
 def test_writer_of_nothing_stores_an_empty_object(backend: ObjectBackend) -> None:
@@ -154,7 +131,7 @@ def test_writer_of_nothing_stores_an_empty_object(backend: ObjectBackend) -> Non
             pass
         assert (await store.get("source/m"))[0] == b""
 
-    run(backend, body)
+    backend.run(body)
 
 
 @pytest.mark.parametrize("written", [0, 10, 3 * MIB])
@@ -166,7 +143,7 @@ def test_writer_left_by_an_exception_leaves_nothing(backend: ObjectBackend, writ
                 raise ZeroDivisionError
         assert await keys(store) == []
 
-    run(backend, body)
+    backend.run(body)
 
 
 @pytest.mark.parametrize("steps", range(8))
@@ -185,7 +162,7 @@ def test_writer_cancelled_at_any_point_leaves_nothing(backend: ObjectBackend, st
             await task
         assert await keys(store) == []
 
-    run(backend, body)
+    backend.run(body)
 
 
 def test_etags_of_one_key_never_come_back(backend: ObjectBackend) -> None:
@@ -195,7 +172,7 @@ def test_etags_of_one_key_never_come_back(backend: ObjectBackend) -> None:
         etags = [(await store.put("k", b"%03d" % number)).etag for number in range(200)]
         assert len(set(etags)) == len(etags)
 
-    run(backend, body)
+    backend.run(body)
 
 
 def test_put_if_creates_only_what_does_not_exist(backend: ObjectBackend) -> None:
@@ -208,7 +185,7 @@ def test_put_if_creates_only_what_does_not_exist(backend: ObjectBackend) -> None
         await store.put_if("k/index.m3u8", b"two", etag=None)
         assert (await store.get("k/index.m3u8"))[0] == b"two"
 
-    run(backend, body)
+    backend.run(body)
 
 
 def test_put_if_replaces_only_what_has_the_etag(backend: ObjectBackend) -> None:
@@ -224,7 +201,7 @@ def test_put_if_replaces_only_what_has_the_etag(backend: ObjectBackend) -> None:
             await store.put_if("k", b"four", etag=second.etag)
         assert await keys(store) == []
 
-    run(backend, body)
+    backend.run(body)
 
 
 LISTED = ["a", "b/c", "b/cd", "b/d/e", "bc", "v/m/1/index.m3u8", "v/m/12/index.m3u8", "v/n/x"]
@@ -241,7 +218,7 @@ def test_list_any_prefix(backend: ObjectBackend, prefix: str) -> None:
         found = [info async for info in store.list(prefix)]
         assert sorted(found, key=lambda info: info.key) == expected
 
-    run(backend, body)
+    backend.run(body)
 
 
 @pytest.mark.parametrize("prefix", ["b/", "b/d/", "v/m/1/", "v/m/", "v/", "x/", "b/x/y/", "a/"])
@@ -255,7 +232,7 @@ def test_delete_prefix(backend: ObjectBackend, prefix: str) -> None:
         assert await keys(store) == kept
         assert await store.delete_prefix(prefix) == 0
 
-    run(backend, body)
+    backend.run(body)
 
 
 @pytest.mark.parametrize("prefix", ["", "b", "b/d", "/", "../", "b//"])
@@ -266,7 +243,7 @@ def test_delete_prefix_that_is_none_is_refused(backend: ObjectBackend, prefix: s
             await store.delete_prefix(prefix)
         assert await keys(store) == ["b/d/e"]
 
-    run(backend, body)
+    backend.run(body)
 
 
 def test_list_of_many_left_early_and_whole(backend: ObjectBackend) -> None:
@@ -278,7 +255,7 @@ def test_list_of_many_left_early_and_whole(backend: ObjectBackend) -> None:
         assert await keys(store) == names
         assert await store.delete_prefix("n/") == len(names)
 
-    run(backend, body)
+    backend.run(body)
 
 
 MODEL_KEYS = ("f", "a/b", "a/c", "ab/c", "a/d/e")
@@ -329,192 +306,7 @@ def test_store_behaves_like_a_dictionary(
         for key in model:
             await store.delete(key)
 
-    run(backend, body)
-
-
-ROUNDS = 20
-
-
-def create_contestant(backend: ObjectBackend, number: int) -> list[bool]:
-    async def body() -> list[bool]:
-        won = []
-        async with backend.open() as store:
-            for number_of_round in range(ROUNDS):
-                wait_for_start()
-                try:
-                    await store.put_if(f"r/{number_of_round}", b"%d" % number, etag=None)
-                except Conflict:
-                    won.append(False)
-                else:
-                    won.append(True)
-        return won
-
-    return asyncio.run(body())
-
-
-@pytest.mark.parametrize("runners", RUNNERS)
-def test_one_of_racing_creators_wins(backend: ObjectBackend, runners: str) -> None:
-    results = race(runners, partial(create_contestant, backend))
-
-    async def body(store: ObjectStore) -> None:
-        for number_of_round, wins in enumerate(zip(*results, strict=True)):
-            assert wins.count(True) == 1
-            winner = b"%d" % wins.index(True)
-            assert (await store.get(f"r/{number_of_round}"))[0] == winner
-
-    run(backend, body)
-
-
-ADDITIONS = 25
-
-
-def counting_contestant(backend: ObjectBackend, _: int) -> None:
-    async def add_one(store: ObjectStore) -> bool:
-        data, info = await store.get("count")
-        with contextlib.suppress(Conflict):
-            await store.put_if("count", b"%06d" % (int(data) + 1), etag=info.etag)
-            return True
-        return False
-
-    async def body() -> None:
-        async with backend.open() as store:
-            wait_for_start()
-            for _ in range(ADDITIONS):
-                while not await add_one(store):
-                    pass
-
-    asyncio.run(body())
-
-
-@pytest.mark.parametrize("runners", RUNNERS)
-def test_no_conditional_write_is_lost(backend: ObjectBackend, runners: str) -> None:
-    async def start(store: ObjectStore) -> None:
-        await store.put("count", b"000000")
-
-    run(backend, start)
-    count = len(race(runners, partial(counting_contestant, backend)))
-
-    async def end(store: ObjectStore) -> None:
-        assert int((await store.get("count"))[0]) == count * ADDITIONS
-
-    run(backend, end)
-
-
-def neighbour_contestant(backend: ObjectBackend, number: int) -> None:
-    """Its neighbours empty the prefixes that it writes below all the time."""
-
-    async def body() -> None:
-        async with backend.open() as store:
-            wait_for_start()
-            for turn in range(ADDITIONS):
-                key = f"v/m/{turn % 2}/{number}"
-                info = await store.put(key, b"mine")
-                assert await store.get(key) == (b"mine", info)
-                await store.delete(key)
-                assert await store.delete_prefix(f"w/{number}/") == 0
-
-    asyncio.run(body())
-
-
-@pytest.mark.parametrize("runners", RUNNERS)
-def test_deletions_do_not_disturb_the_neighbours(backend: ObjectBackend, runners: str) -> None:
-    race(runners, partial(neighbour_contestant, backend))
-
-    async def body(store: ObjectStore) -> None:
-        assert await keys(store) == []
-
-    run(backend, body)
-
-
-def replacing_victim(backend: ObjectBackend, pipe: Connection) -> None:
-    """Objects of one repeated byte, put and streamed in turn."""
-
-    async def body() -> None:
-        async with backend.open() as store:
-            await store.put("k", b"0" * MIB)
-            pipe.send("ready")
-            for number in itertools.count():
-                data = b"%d" % (number % 10) * MIB
-                await store.put("k", data)
-                async with store.writer("k") as writer:
-                    for _ in range(8):
-                        await writer.write(data[: MIB // 8])
-
-    asyncio.run(body())
-
-
-def test_kill_leaves_whole_objects_and_readers_see_no_other(backend: ObjectBackend) -> None:
-    async def body(store: ObjectStore) -> None:
-        for moment in kill_moments(3):
-            with victim(partial(replacing_victim, backend)):
-                await asyncio.to_thread(pause, moment)
-                for _ in range(20):
-                    data, info = await store.get("k")
-                    assert info.size == len(data) == MIB
-                    assert data == data[:1] * MIB
-            await store.check()
-            data, _ = await store.get("k")
-            assert data == data[:1] * MIB
-            assert await keys(store) == ["k"]
-
-    run(backend, body)
-
-
-def uploading_victim(backend: ObjectBackend, pipe: Connection) -> None:
-    async def body() -> None:
-        async with backend.open() as store, store.writer("source/m") as writer:
-            await writer.write(bytes(3 * MIB))
-            pipe.send("ready")
-            await asyncio.sleep(600)
-
-    asyncio.run(body())
-
-
-def test_kill_during_an_upload_leaves_nothing(backend: ObjectBackend) -> None:
-    with victim(partial(uploading_victim, backend)):
-        pass
-
-    async def body(store: ObjectStore) -> None:
-        await store.check()
-        assert await keys(store) == []
-
-    run(backend, body)
-
-
-def memory_of_upload(backend: ObjectBackend, size: int, pipe: Connection) -> None:
-    chunk = bytes(64 << 10)
-
-    async def upload(store: ObjectStore, key: str, size: int) -> None:
-        async with store.writer(key) as writer:
-            for _ in range(size // len(chunk)):
-                await writer.write(chunk)
-
-    async def body() -> None:
-        async with backend.open() as store:
-            await upload(store, "warm", 8 * MIB)
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            await upload(store, "large", size)
-            pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-
-    asyncio.run(body())
-
-
-def test_memory_does_not_grow_with_an_upload(backend: ObjectBackend) -> None:
-    spawn = get_context("spawn")
-    ours, theirs = spawn.Pipe(duplex=False)
-    size = 256 * MIB
-    process = spawn.Process(target=memory_of_upload, args=(backend, size, theirs))
-    process.start()
-    with ours, theirs:
-        assert ours.poll(120)
-        assert ours.recv() < 4096  # KiB
-    process.join()
-    process.close()
-
-    async def body(store: ObjectStore) -> None:
-        assert (await store.head("large")).size == size
-
-    run(backend, body)
+    backend.run(body)
 
 
 def test_check_of_a_store_that_works(backend: ObjectBackend) -> None:
@@ -522,4 +314,4 @@ def test_check_of_a_store_that_works(backend: ObjectBackend) -> None:
         await store.check()
         assert await keys(store) == []
 
-    run(backend, body)
+    backend.run(body)

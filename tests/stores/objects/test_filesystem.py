@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from stores.errors import NotFound, Unavailable
+from stores.errors import Conflict, NotFound, Unavailable
 from stores.objects.filesystem import FilesystemObjects
 from tests.stores.sandboxes import run_as_nobody, run_on_small_disk
 from tests.stores.victims import victim
@@ -222,5 +222,43 @@ def test_etag_changes_although_the_clock_was_set_back(tmp_path: Path) -> None:
         os.utime(tmp_path / "k", ns=(next_year_ns, next_year_ns))
         await store.put("k", b"two")
         assert (tmp_path / "k").stat().st_mtime_ns == next_year_ns + 1
+
+    run(tmp_path, body)
+
+
+def open_descriptors() -> list[str]:
+    return sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    async def stray(store: FilesystemObjects) -> None:
+        await store.put("a/b/c", b"")
+        (tmp_path / "link").symlink_to(tmp_path)
+        os.mkfifo(tmp_path / "fifo")
+        for key in ("a/b/x", "a/x/c", "a/b", "a/b/c/d", "link/a", "link", "fifo"):
+            for look in (store.get, store.head):
+                with pytest.raises(NotFound):
+                    await look(key)
+        for key in ("a/b/x", "a/b", "a/b/c/d", "link/a"):
+            await store.delete(key)
+        for key in ("a/b", "a/b/c/d", "link/a"):
+            with pytest.raises(Unavailable):
+                await store.put(key, b"")
+            with pytest.raises(Unavailable):
+                async with store.writer(key):
+                    pass
+        with pytest.raises(Conflict):
+            await store.put_if("a/b/c", b"", etag=None)
+        async for _ in store.list(""):
+            break
+        await store.check()
+        await store.delete_prefix("a/")
+
+    async def body(store: FilesystemObjects) -> None:
+        await store.check()
+        before = open_descriptors()
+        await stray(store)
+        assert open_descriptors() == before
 
     run(tmp_path, body)
