@@ -93,11 +93,13 @@ class Api:
     async def playback_url(self, media_id: str) -> str:
         return cast(str, (await self._request("GET", _path(media_id) + "/playback")).json()["url"])
 
-    async def is_ready(self) -> bool:
+    async def missing(self) -> str | None:
+        """What the service says it lacks to be ready; "" if nothing. None: no answer at all."""
         try:
-            return (await self._http.get("/ready")).is_success
+            answer = await self._http.get("/ready")
         except httpx.TransportError:
-            return False
+            return None
+        return "" if answer.is_success else _explain(answer)
 
     async def _request(self, method: str, path: str, **how: Any) -> httpx.Response:
         try:

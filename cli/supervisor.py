@@ -25,8 +25,8 @@ from stores.jobs.embedded import EmbeddedRedis
 
 log = structlog.stdlib.get_logger(__name__)
 
-READY_POLL_S = 0.05
-SLOW_START_S = 20.0
+START_POLL_S = 0.05
+READY_POLL_S = 1.0
 GRACE_S = 20.0  # for children to end by themselves; more than a worker takes to drain
 
 
@@ -102,12 +102,14 @@ class Supervisor:
                 self._say(f"{clip}: {error}")
 
     async def _until_ready(self, api: Api) -> None:
-        loop = asyncio.get_running_loop()
-        slow_from_s = loop.time() + SLOW_START_S
-        while not await api.is_ready():
-            if loop.time() > slow_from_s:
-                log.warning("still not ready; GET /ready tells what is missing")
-                slow_from_s = float("inf")
+        told = None
+        while (missing := await api.missing()) != "":
+            if missing is None:
+                await asyncio.sleep(START_POLL_S)
+                continue
+            if missing != told:
+                log.warning("not ready yet", answer=missing)
+                told = missing
             await asyncio.sleep(READY_POLL_S)
 
     async def _end(self, children: Sequence[asyncio.Task[None]]) -> None:

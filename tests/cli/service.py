@@ -23,10 +23,11 @@ POLL_S = 0.02
 class Service:
     process: subprocess.Popen[bytes]
     directory: Path
+    log: Path
     url: str
 
     def output(self) -> str:
-        return (self.directory / "output").read_text()
+        return self.log.read_text()
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -61,18 +62,21 @@ def environment(directory: Path, port: int, **variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def started(directory: Path, *arguments: str, **variables: str) -> Iterator[Service]:
+def started(
+    directory: Path, *arguments: str, command: str = "up", **variables: str
+) -> Iterator[Service]:
     port = free_port()
-    with (directory / "output").open("wb") as output:
+    log = directory / f"{command}.output"
+    with log.open("wb") as output:
         process = subprocess.Popen(
-            [*COMMAND, "up", *arguments],
+            [*COMMAND, command, *arguments],
             cwd=directory,
             env=environment(directory, port, **variables),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
         )
-    service = Service(process, directory, f"http://127.0.0.1:{port}")
+    service = Service(process, directory, log, f"http://127.0.0.1:{port}")
     try:
         yield service
     finally:

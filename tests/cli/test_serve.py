@@ -1,0 +1,48 @@
+import signal
+from pathlib import Path
+
+import httpx
+
+from tests.cli.service import Service, living, ready, run, started, until
+
+CLIP = Path(__file__).parents[1] / "media" / "odd-161x121-vp9.webm"
+
+
+def answers(service: Service, path: str, status: int) -> bool:
+    assert service.process.poll() is None, service.output()
+    try:
+        return httpx.get(service.url + path).status_code == status
+    except httpx.TransportError:
+        return False
+
+
+def test_parts_run_as_processes_of_their_own(tmp_path: Path) -> None:
+    with (
+        started(tmp_path, command="api") as api,
+        started(tmp_path, command="worker") as worker,
+        started(tmp_path, command="origin") as origin,
+    ):
+        until(api.is_ready)
+        assert httpx.get(api.url).status_code == 404  # the page is not its business
+        sent = run(tmp_path, "upload", str(CLIP), "--watch", "--url", api.url)
+        assert sent.returncode == 0, sent.stderr
+        path = sent.stdout.strip().removeprefix(api.url)
+        assert httpx.get(api.url + path).status_code == 404  # nor is the origin
+
+        until(lambda: answers(origin, path, 200))
+        playlist = httpx.get(origin.url + path)
+        assert playlist.headers["Content-Type"] == "application/vnd.apple.mpegurl"
+        assert playlist.text.startswith("#EXTM3U")
+        assert answers(origin, path.replace("/t/", "/t/x"), 403)
+
+        for service in (worker, origin, api):
+            children = service.children()
+            assert service.stop(signal.SIGTERM) == 0, service.output()
+            assert living(children) == []
+
+
+def test_connection_is_kept_for_the_configured_time(tmp_path: Path) -> None:
+    with ready(tmp_path, STREAM_SERVER_READTIMEOUT="300ms") as service, httpx.Client() as client:
+        first = client.get(f"{service.url}/health").extensions["network_stream"]
+        until(lambda: first.get_extra_info("is_readable"))
+        assert first.read(1) == b""  # closed by the server after it was idle
