@@ -31,6 +31,8 @@ SAMPLE_FORMAT = "fltp"  # what FFmpeg's AAC encoder takes
 # The resampler follows the source's clock: small drift is stretched away, up to this many
 # samples a second, and a gap of 0.1 s or more is filled with silence.
 DRIFT_SAMPLES_PER_S = 1000
+# A clock that goes back by more was reset (joined recordings): the sound goes on without a cut.
+CLOCK_RESET_S = 1
 MAX_FAILED_SHARE = Fraction(1, 5)
 
 
@@ -108,7 +110,8 @@ class Converter:
         self._next_time = Fraction(0)
 
     def push(self, frame: AudioFrame, time: Fraction | None) -> Iterator[AudioFrame]:
-        time = self._next_time if time is None else time
+        if time is None or time < self._next_time - CLOCK_RESET_S:
+            time = self._next_time
         self._next_time = time + Fraction(frame.samples, frame.sample_rate)
         found = (frame.sample_rate, frame.format.name, frame.layout.name)
         if found != self._format:

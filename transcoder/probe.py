@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from typing import TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
+import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.buffer import Buffer
@@ -66,6 +67,7 @@ class Head:
     wanted: int
     frames: list[VideoFrame | AudioFrame] = field(default_factory=list)
     times: list[Fraction] = field(default_factory=list)
+    is_timed: bool = True  # every packet has a presentation time
 
     def take(self, new: Sequence[VideoFrame | AudioFrame]) -> None:
         self.frames += new
@@ -94,24 +96,26 @@ def _probe(container: InputContainer, size_bytes: int) -> ProbeResult:
         *sorted(_decodable(video_streams), key=_video_preference)[:MAX_CANDIDATES],
         *sorted(_decodable(container.streams.audio), key=_audio_preference)[:MAX_CANDIDATES],
     ]
+    if not candidates:
+        _reject_unplayable(container)
     heads = _read_heads(container, candidates)
     video = next((h for h in heads if isinstance(h.stream, VideoStream) and h.frames), None)
     audio = next((h for h in heads if isinstance(h.stream, AudioStream) and h.frames), None)
     found = [head for head in (video, audio) if head is not None]
     if not found:
-        _reject_silent_streams(container, candidates)
+        codecs = sorted({stream.codec_context.name for stream in candidates})
+        reject("undecodable", f"nothing in the file can be decoded (tried {', '.join(codecs)})")
     origin = min(head.first_time for head in found)
-    ends = _ends(container, found)
-    for head in found:
-        if ends[head.stream.index] - origin > MAX_DURATION_S:
-            reject("too_long", f"the file is longer than {MAX_DURATION_S // 3600} hours")
+    tails = _tails(container, found)
+    if any(tails[head.stream.index].end - origin > MAX_DURATION_S for head in found):
+        reject("too_long", f"the file is longer than {MAX_DURATION_S // 3600} hours")
     return ProbeResult(
         container=_format(container),
         size_bytes=size_bytes,
         origin=origin,
-        seekable=video is not None and _is_seekable(container, video, ends),
-        video=_video_track(video, ends[video.stream.index]) if video else None,
-        audio=_audio_track(audio, ends[audio.stream.index]) if audio else None,
+        seekable=video is not None and _is_seekable(container, video, tails[video.stream.index]),
+        video=_video_track(video, tails[video.stream.index]) if video else None,
+        audio=_audio_track(audio, tails[audio.stream.index]) if audio else None,
     )
 
 
@@ -135,14 +139,13 @@ def _audio_preference(stream: AudioStream) -> tuple[bool, bool, int]:
     return (not is_default, is_extra, stream.index)
 
 
-def _reject_silent_streams(container: InputContainer, candidates: Sequence[Stream]) -> None:
+def _reject_unplayable(container: InputContainer) -> NoReturn:
     kinds = sorted({stream.type for stream in container.streams})
     if not kinds:
         reject("no_streams", "the file has no video and no sound in it")
-    if not candidates:
-        reject("no_streams", f"the file has nothing to play in it, only: {', '.join(kinds)}")
-    codecs = sorted({stream.codec_context.name for stream in candidates})
-    reject("undecodable", f"nothing in the file can be decoded (tried {', '.join(codecs)})")
+    if {"video", "audio"} & set(kinds):
+        reject("unsupported_codec", "the file's video and sound are in formats unknown here")
+    reject("no_streams", f"the file has no video and no sound in it, only {' and '.join(kinds)}")
 
 
 def _read_heads(
@@ -153,6 +156,7 @@ def _read_heads(
     for count, packet in enumerate(packets(container, *streams)):
         head = heads[packet.stream_index]
         ticks = packet.pts if packet.pts is not None else packet.dts
+        head.is_timed = head.is_timed and (packet.pts is not None or not packet.size)
         if ticks is not None and len(head.times) < RATE_PACKETS:
             head.times.append(ticks * packet.time_base)
         if len(head.frames) < head.wanted:
@@ -174,98 +178,106 @@ def _decoder(stream: VideoStream | AudioStream) -> Decoder[VideoFrame] | Decoder
     return Decoder(stream, AudioFrame)
 
 
-def _ends(container: InputContainer, heads: Sequence[Head]) -> dict[int, Fraction]:
-    """Where each stream really ends, from its last packets. Raises TaskFailed for a file whose
-    header declares clearly more."""
-    ends = {head.stream.index: _tail_end(container, head.stream) for head in heads}
+class Tail(NamedTuple):
+    """Of a stream's last packet."""
+
+    start: Fraction
+    end: Fraction
+
+
+def _tails(container: InputContainer, heads: Sequence[Head]) -> dict[int, Tail]:
+    """How each stream really ends. Raises TaskFailed for a file whose header declares clearly
+    more."""
+    tails = {head.stream.index: _sought_tail(container, head.stream) for head in heads}
     declared = {head.stream.index: _declared_end(container, head.stream) for head in heads}
-    if all(_is_whole(ends[index], declared[index]) for index in ends):
-        return {index: end for index, end in ends.items() if end is not None}
-    scanned = _scanned_ends(container)
-    longest = max(scanned.values(), default=Fraction(0))
+    if all(_is_whole(tails[index], declared[index]) for index in tails):
+        return {index: tail for index, tail in tails.items() if tail is not None}
+    container.seek(container.start_time or 0)
+    scanned = _scanned_tails(container, *container.streams)
+    longest = max(scanned.values(), key=lambda tail: tail.end, default=None)
     for head in heads:
-        index, limit = head.stream.index, declared[head.stream.index]
+        limit = declared[head.stream.index]
         is_own_limit = head.stream.duration is not None
-        reached = scanned.get(index, Fraction(0)) if is_own_limit else longest
+        reached = scanned.get(head.stream.index) if is_own_limit else longest
         if not _is_whole(reached, limit):
-            assert limit is not None
             reject(
                 "truncated",
-                f"the file is cut short: it should be {float(limit):.1f} s long, but its "
-                f"{head.stream.type} ends after {float(reached):.1f} s",
+                f"the file is cut short: it should be {float(limit or 0):.1f} s long, but its "
+                f"{head.stream.type} ends after {float(reached.end if reached else 0):.1f} s",
             )
-    return {head.stream.index: scanned.get(head.stream.index, head.first_time) for head in heads}
+    nothing = {head.stream.index: Tail(head.first_time, head.first_time) for head in heads}
+    return nothing | scanned
 
 
-def _is_whole(end: Fraction | None, declared: Fraction | None) -> bool:
-    return end is not None and (declared is None or end >= declared - TAIL_TOLERANCE_S)
+def _is_whole(tail: Tail | None, declared: Fraction | None) -> bool:
+    return tail is not None and (declared is None or tail.end >= declared - TAIL_TOLERANCE_S)
 
 
 def _declared_end(container: InputContainer, stream: Stream) -> Fraction | None:
     if _format(container) not in DECLARING_FORMATS:
         return None
+    if _format(container) == "avi" and isinstance(stream, VideoStream) and stream.average_rate:
+        # libavformat shortens the duration of a cut AVI file, but not its count of frames.
+        return stream.frames / stream.average_rate
     if stream.duration is not None and stream.time_base is not None:
         return (stream.duration + (stream.start_time or 0)) * stream.time_base
-    if container.duration is not None:
-        return Fraction(container.duration + (container.start_time or 0), 1_000_000)
-    return None
+    # Some containers count from 0 and some from their start: the smaller of the two is sure.
+    return Fraction(container.duration, av.time_base) if container.duration else None
 
 
-def _tail_end(container: InputContainer, stream: Stream) -> Fraction | None:
-    """The end of the last packet, from a seek close to it; None if that finds nothing."""
-    end = _declared_end(container, stream)
-    if end is None and container.duration is not None:
-        end = Fraction(container.duration + (container.start_time or 0), 1_000_000)
-    if end is None or stream.time_base is None:
+def _sought_tail(container: InputContainer, stream: Stream) -> Tail | None:
+    """From a seek close to the end; None if that finds nothing."""
+    if stream.time_base is None or not container.duration:
         return None
+    end = Fraction(container.duration + (container.start_time or 0), av.time_base)
+    if stream.duration is not None:
+        end = (stream.duration + (stream.start_time or 0)) * stream.time_base
     try:
         container.seek(round((end - TAIL_S) / stream.time_base), stream=stream)
     except FFmpegError:
         return None
-    return _scanned_ends(container, stream).get(stream.index)
+    return _scanned_tails(container, stream).get(stream.index)
 
 
-def _scanned_ends(container: InputContainer, stream: Stream | None = None) -> dict[int, Fraction]:
-    """The last end of each stream: read on from here for one stream, else from the start."""
-    if stream is None:
-        container.seek(container.start_time or 0)
-    ends: dict[int, Fraction] = {}
-    for packet in packets(container, *([stream] if stream else container.streams)):
+def _scanned_tails(container: InputContainer, *streams: Stream) -> dict[int, Tail]:
+    """Reads on to the end of the file."""
+    tails: dict[int, Tail] = {}
+    for packet in packets(container, *streams):
         ticks = packet.pts if packet.pts is not None else packet.dts
         if ticks is not None and packet.size and not packet.is_corrupt:
-            end = (ticks + (packet.duration or 0)) * packet.time_base
-            ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
-    return ends
+            start = ticks * packet.time_base
+            tail = Tail(start, start + (packet.duration or 0) * packet.time_base)
+            tails[packet.stream_index] = max(tail, tails.get(packet.stream_index, tail))
+    return tails
 
 
-def _is_seekable(container: InputContainer, head: Head, ends: dict[int, Fraction]) -> bool:
+def _is_seekable(container: InputContainer, head: Head, tail: Tail) -> bool:
     """Whether chunks may be decoded on their own: an index over the whole length, and times that
     every frame has. The tail was sought already, which is when Matroska reads its index."""
     entries, time_base = head.stream.index_entries, head.stream.time_base
     if _format(container) not in SEEKABLE_FORMATS or not len(entries) or time_base is None:
         return False
-    if any(frame.pts is None for frame in head.frames):
-        return False
-    start, end = head.first_time, ends[head.stream.index]
-    indexed = entries[len(entries) - 1].timestamp * time_base
-    return indexed - start >= (end - start) / 2 or end - start < 2 * TAIL_S
+    indexed = entries[len(entries) - 1].timestamp * time_base - head.first_time
+    length = tail.end - head.first_time
+    return head.is_timed and (indexed >= length / 2 or length < 2 * TAIL_S)
 
 
-def _video_track(head: Head, end: Fraction) -> VideoTrack:
+def _video_track(head: Head, tail: Tail) -> VideoTrack:
     frames = [frame for frame in head.frames if isinstance(frame, VideoFrame)]
     assert isinstance(head.stream, VideoStream)
     first = frames[0]
     orientation = _orientation(first)
     width, height = _display_size(head.stream, first, orientation)
     interlaced = sum(frame.interlaced_frame for frame in frames) * 2 > len(frames)
+    rate = _frame_rate(head, interlaced=interlaced)
     tone_map = _TONE_MAPS.get(first.color_trc, ToneMap.NONE)
     return VideoTrack(
         stream_index=head.stream.index,
         codec=head.stream.codec_context.name,
         width=width,
         height=height,
-        rate=_frame_rate(head, interlaced=interlaced),
-        end=end,
+        rate=rate,
+        end=max(tail.end, tail.start + 1 / rate.fraction),  # many packets have no duration
         orientation=orientation,
         interlaced=interlaced,
         tone_map=tone_map,
@@ -273,7 +285,7 @@ def _video_track(head: Head, end: Fraction) -> VideoTrack:
     )
 
 
-def _audio_track(head: Head, end: Fraction) -> AudioTrack:
+def _audio_track(head: Head, tail: Tail) -> AudioTrack:
     frame = head.frames[0]
     assert isinstance(frame, AudioFrame)
     return AudioTrack(
@@ -281,7 +293,7 @@ def _audio_track(head: Head, end: Fraction) -> AudioTrack:
         codec=head.stream.codec_context.name,
         channels=len(frame.layout.channels),
         sample_rate=frame.sample_rate,
-        end=end,
+        end=tail.end,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,6 +124,8 @@ class Decoder(Generic[AnyFrame]):
         self.context = stream.codec_context
         self.packets = 0
         self.failures = 0
+        self._has_presentation_times = False
+        self._decoding_times: deque[int | None] = deque()  # of packets not yet out as frames
         if not self.context.is_open:
             self.context.thread_count = DECODE_THREADS
             self.context.thread_type = ThreadType.AUTO
@@ -131,6 +134,7 @@ class Decoder(Generic[AnyFrame]):
         if packet.size == 0:  # would put the decoder into its draining state
             return []
         self.packets += 1
+        self._decoding_times.append(packet.dts)
         return self._decode(packet)
 
     def drain(self) -> list[AnyFrame]:
@@ -141,11 +145,24 @@ class Decoder(Generic[AnyFrame]):
             frames = self.context.decode(packet)
         except FFmpegError:
             self.failures += 1
+            self._next_decoding_time()
             return []
-        return [frame for frame in frames if isinstance(frame, self._frame_type)]
+        return [self._timed(frame) for frame in frames if isinstance(frame, self._frame_type)]
+
+    def _timed(self, frame: AnyFrame) -> AnyFrame:
+        """Containers without presentation times (AVI) store frames at a constant rate in decoding
+        order, which makes the n-th decoding time the n-th presentation time."""
+        decoding_time = self._next_decoding_time()
+        frame.time_base = self.stream.time_base
+        self._has_presentation_times |= frame.pts is not None
+        if not self._has_presentation_times:
+            frame.pts = decoding_time
+        return frame
+
+    def _next_decoding_time(self) -> int | None:
+        return self._decoding_times.popleft() if self._decoding_times else None
 
 
 def frame_time(frame: VideoFrame | AudioFrame) -> Fraction | None:
-    """Presentation time in seconds; containers without one (AVI) leave the decoding order."""
-    ticks = frame.pts if frame.pts is not None else frame.dts
-    return None if ticks is None or frame.time_base is None else ticks * frame.time_base
+    """Presentation time in seconds; `None` for one frame among others that have one."""
+    return None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base

@@ -29,10 +29,14 @@ QUEUED_FRAMES = 6  # per rung, between the scaler and an encoder
 SEEK_MARGINS_S = (0, 2, 10, None)
 DEINTERLACE_MARGINS_S = (1, 4, 12, None)  # the filter needs frames before the first one
 
-# Isolated damage is bridged by the picture before it. Beyond these shares it is not the title
-# that was uploaded any more.
+# Isolated damage is bridged by the picture before it. Past these limits it is not the title that
+# was uploaded any more: packets of a chunk that do not decode; pictures, as a share of the whole
+# title, that are damaged or were made from damaged ones; and fewer pictures than packets, where
+# two packets may hold the two fields of one picture.
 MAX_FAILED_SHARE = Fraction(1, 5)
-MIN_SHOWN_SHARE = Fraction(1, 3)  # two fields in two packets make one frame; less is loss
+MAX_SPOILED_SHARE = Fraction(1, 5)
+MIN_SHOWN_SHARE = Fraction(1, 3)
+MAX_IN_DECODER = 64  # packets that a decoder may hold when a chunk has all of its pictures
 
 Picture = tuple[VideoFrame, range]  # a scaled frame and the slots that show it
 
@@ -64,10 +68,14 @@ def picked(
     assert plan.video is not None
     origin, rate = Fraction(*plan.origin), plan.video.rate
     held: VideoFrame | None = None
-    next_slot = first
+    next_slot = slot = first
+    latest: Fraction | None = None
     for frame in frames:
         time = frame_time(frame)
-        slot = next_slot if time is None else rate.slot(time - origin)
+        if time is None or (latest is not None and time <= latest):
+            slot += 1  # decoders give frames in order: a time that goes back is a wrong one
+        else:
+            slot, latest = rate.slot(time - origin), time
         if slot >= end:
             break
         if held is not None and slot > next_slot:
@@ -92,7 +100,9 @@ class FrameReader:
         self._stream = stream
         self._decoder = Decoder(stream, VideoFrame)
         self._shown = 0
-        self._corrupt = 0
+        self._spoiled = 0
+        self._is_spoiling = False
+        self._known_failures = 0
 
     def frames_from(self, first_slot: int) -> Iterator[VideoFrame]:
         """At least one frame at or before the slot comes first, if the source has one."""
@@ -107,11 +117,13 @@ class FrameReader:
 
     def accept(self, first: int, end: int) -> None:
         """Raises TaskFailed if too much of what was read did not become pictures."""
-        packets, failed = self._decoder.packets, self._decoder.failures + self._corrupt
-        lost = max(failed, 0 if self._shown >= packets * MIN_SHOWN_SHARE else packets)
-        if lost > 2 and lost > packets * MAX_FAILED_SHARE:
-            where = _span(self._video.rate.fraction, first, end)
-            reject("undecodable", f"{failed or lost} of {packets} pictures are damaged {where}")
+        packets, failed = self._decoder.packets, self._decoder.failures
+        where = _span(self._video.rate.fraction, first, end)
+        lost = max(failed, packets - self._shown - MAX_IN_DECODER)
+        if failed > packets * MAX_FAILED_SHARE or lost > packets * (1 - MIN_SHOWN_SHARE):
+            reject("undecodable", f"{lost} of {packets} pictures cannot be decoded {where}")
+        if self._spoiled > self._video.frame_count * MAX_SPOILED_SHARE:
+            reject("damaged", f"{self._spoiled} of {self._shown} pictures are damaged {where}")
 
     def _decoded_from(self, first_slot: int) -> Iterator[VideoFrame]:
         if first_slot == 0 or not self._video.seekable:
@@ -122,9 +134,11 @@ class FrameReader:
         for margin_s in margins:
             frames = self._decoded(self._seek(first_slot, margin_s))
             first = next(frames, None)
-            time = None if first is None else frame_time(first)
+            if first is None:
+                continue
+            time = frame_time(first)
             is_early = time is not None and rate.slot(time - self._origin) <= first_slot
-            if first is not None and (is_early or margin_s is None):
+            if is_early or margin_s is None:
                 yield first
                 yield from frames
                 return
@@ -156,8 +170,14 @@ class FrameReader:
             yield self._counted(frame)
 
     def _counted(self, frame: VideoFrame) -> VideoFrame:
+        """Damage spreads over the pictures that refer to it, up to the next key frame."""
         self._shown += 1
-        self._corrupt += frame.is_corrupt
+        if self._decoder.failures > self._known_failures or frame.is_corrupt:
+            self._known_failures = self._decoder.failures
+            self._is_spoiling = True
+        elif frame.key_frame:
+            self._is_spoiling = False
+        self._spoiled += self._is_spoiling
         return frame
 
 

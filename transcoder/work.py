@@ -62,13 +62,13 @@ def _receive(channel: socket.socket) -> bytes:
 
 
 def _confine(limits: Limits) -> None:
-    for which, value in (
-        (resource.RLIMIT_AS, limits.address_space_bytes),
-        (resource.RLIMIT_CPU, limits.cpu_s),
-        (resource.RLIMIT_FSIZE, 0),  # a child writes to its channel and nowhere else
-        (resource.RLIMIT_NOFILE, limits.open_files),
+    for which, soft, hard in (
+        (resource.RLIMIT_AS, limits.address_space_bytes, limits.address_space_bytes),
+        (resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1),  # SIGXCPU, then SIGKILL
+        (resource.RLIMIT_FSIZE, 0, 0),  # a child writes to its channel and nowhere else
+        (resource.RLIMIT_NOFILE, limits.open_files, limits.open_files),
     ):
-        resource.setrlimit(which, (value, value))
+        resource.setrlimit(which, (soft, hard))
     os.nice(limits.niceness)
 
 

@@ -1,0 +1,210 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stores.jobs.base import TaskFailed
+from tests.transcoder import child_work
+from transcoder.child import ChildBroke, Children
+from transcoder.messages import MediaSegment, Message, Opened
+from transcoder.work import Limits
+
+LIMITS = Limits(time_s=30, cpu_s=30)
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Children]:
+    children = Children()
+    children.start()
+    yield children
+    children.close()
+
+
+async def told(
+    children: Children, function: Callable[..., None], *arguments: object, limits: Limits = LIMITS
+) -> list[Message]:
+    async with children.run(function, *arguments, limits=limits) as messages:
+        return [message async for message in messages]
+
+
+def texts(messages: list[Message]) -> list[str]:
+    return [message.reason for message in messages if isinstance(message, Opened)]
+
+
+def failure_of(children: Children, function: Callable[..., None], *arguments: object) -> TaskFailed:
+    with pytest.raises(TaskFailed) as failed:
+        asyncio.run(told(children, function, *arguments))
+    return failed.value
+
+
+def is_gone(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 20
+    while not is_gone(pid):
+        assert time.monotonic() < deadline, f"process {pid} lives on"
+        time.sleep(0.01)
+
+
+def test_messages_come_in_order_and_whole(children: Children) -> None:
+    size = 3 << 20
+    messages = asyncio.run(told(children, child_work.stream, 20, size))
+    assert [m.number for m in messages if isinstance(m, MediaSegment)] == list(range(20))
+    assert all(isinstance(m, MediaSegment) and len(m.data) == size for m in messages)
+
+
+def test_children_run_side_by_side(children: Children) -> None:
+    async def several() -> list[list[Message]]:
+        return await asyncio.gather(
+            *(told(children, child_work.answer, str(number)) for number in range(20))
+        )
+
+    assert [texts(messages) for messages in asyncio.run(several())] == [
+        [str(number)] for number in range(20)
+    ]
+
+
+def test_child_has_no_environment_and_no_files_of_the_worker(
+    children: Children, tmp_path: Path
+) -> None:
+    with (tmp_path / "secret").open("w"):
+        (text,) = texts(asyncio.run(told(children, child_work.describe)))
+    assert text == "['LC_CTYPE', 'PYTHONPATH'] [0, 1, 2, 3] 5"
+
+
+@pytest.mark.parametrize(
+    ("number", "retryable", "message"),
+    [
+        (signal.SIGSEGV, False, "SIGSEGV"),
+        (signal.SIGABRT, False, "SIGABRT"),
+        (signal.SIGKILL, True, "memory ran out"),
+    ],
+)
+def test_crash_is_a_failure(children: Children, number: int, retryable: bool, message: str) -> None:
+    failed = failure_of(children, child_work.die, number)
+    assert (failed.failure.code, failed.failure.retryable) == ("decoder_crashed", retryable)
+    assert message in failed.failure.message
+
+
+def test_rejection_is_passed_on(children: Children) -> None:
+    failed = failure_of(children, child_work.reject)
+    assert (failed.failure.code, failed.failure.message) == ("not_media", "a text file")
+
+
+@pytest.mark.parametrize("function", [child_work.stumble, child_work.leave])
+def test_bug_is_not_a_verdict_on_the_file(
+    children: Children, function: Callable[..., None]
+) -> None:
+    with pytest.raises(ChildBroke):
+        asyncio.run(told(children, function))
+
+
+def test_nonsense_is_refused(children: Children) -> None:
+    assert failure_of(children, child_work.talk_nonsense).failure.code == "decoder_crashed"
+
+
+def test_memory_is_bounded(children: Children) -> None:
+    limits = Limits(time_s=30, cpu_s=30, address_space_bytes=2 << 30)
+    with pytest.raises(TaskFailed) as failed:
+        asyncio.run(told(children, child_work.allocate, 3 << 30, limits=limits))
+    assert failed.value.failure.code == "too_demanding"
+
+
+def test_processor_time_is_bounded(children: Children) -> None:
+    with pytest.raises(TaskFailed, match="processor time"):
+        asyncio.run(told(children, child_work.spin, limits=Limits(time_s=60, cpu_s=1)))
+
+
+def test_child_cannot_write_files(children: Children, tmp_path: Path) -> None:
+    with pytest.raises(ChildBroke, match="File too large"):
+        asyncio.run(told(children, child_work.write_file, str(tmp_path / "x")))
+
+
+def test_time_is_bounded(children: Children) -> None:
+    with pytest.raises(TaskFailed) as failed:
+        asyncio.run(told(children, child_work.hang, limits=Limits(time_s=0.3, cpu_s=30)))
+    assert failed.value.failure.code == "too_slow"
+
+
+def test_cancellation_kills_and_reaps(children: Children) -> None:
+    async def cancelled() -> int:
+        pids: asyncio.Queue[int] = asyncio.Queue()
+
+        async def work() -> None:
+            async with children.run(child_work.hang, limits=LIMITS) as messages:
+                async for message in messages:
+                    assert isinstance(message, Opened)
+                    pids.put_nowait(int(message.reason))
+
+        task = asyncio.create_task(work())
+        pid = await pids.get()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        return pid
+
+    assert is_gone(asyncio.run(cancelled()))
+
+
+def test_leaving_early_kills(children: Children) -> None:
+    async def first() -> int:
+        async with children.run(child_work.hang, limits=LIMITS) as messages:
+            async for message in messages:
+                assert isinstance(message, Opened)
+                return int(message.reason)
+        raise AssertionError("no message")
+
+    assert is_gone(asyncio.run(first()))
+
+
+def test_fork_server_that_died_is_replaced(children: Children) -> None:
+    asyncio.run(told(children, child_work.answer, "before"))
+    (server,) = [
+        process
+        for process in psutil.Process().children()
+        if "transcoder.forkserver" in process.cmdline()
+    ]
+    server.kill()
+    server.wait()
+    assert texts(asyncio.run(told(children, child_work.answer, "after"))) == ["after"]
+
+
+WORKER = """
+import asyncio
+from tests.transcoder import child_work
+from transcoder.child import Children
+from transcoder.work import Limits
+
+async def main():
+    children = Children()
+    async with children.run(child_work.hang, limits=Limits(time_s=60, cpu_s=60)) as messages:
+        async for message in messages:
+            print(message.reason, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_children_die_with_a_killed_worker() -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    with worker:
+        assert worker.stdout is not None
+        pid = int(worker.stdout.readline())
+        worker.kill()
+    wait_until_gone(pid)
