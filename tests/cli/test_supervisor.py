@@ -142,3 +142,14 @@ def test_clip_that_cannot_be_uploaded_leaves_the_service_running(tmp_path: Path)
         until(lambda: "empty.mp4: " in service.output())
         assert service.is_ready()
         assert service.stop() == 0
+
+
+def test_second_interrupt_stops_at_once_what_is_being_encoded(tmp_path: Path) -> None:
+    clip = CLIP.with_name("bbb-720p24-30s-vp8-vorbis.webm")
+    with started(tmp_path, "--upload", str(clip)) as service:
+        until(lambda: "playable after" in service.output())
+        children = service.children()
+        service.process.send_signal(signal.SIGINT)
+        until(lambda: "stopping" in service.output())
+        assert service.stop() == 0
+        assert living(children) == []
