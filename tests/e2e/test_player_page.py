@@ -108,6 +108,26 @@ def watch(page: Page, complaints: Complaints, origin: str) -> None:
     page.on("response", on_response)
 
 
+@pytest.fixture(scope="module")
+def ready_title(service: Service) -> str:
+    """The id of a title of the user `tests`, of 720p and half a minute."""
+    media_id = service.upload(LONG_CLIP)
+    assert service.wait(media_id)["status"] == "ready"
+    return media_id
+
+
+@pytest.fixture
+def playing(page: Page, service: Service, ready_title: str) -> None:
+    """The ready title, opened from a link to it and playing."""
+    user = service.client.headers["X-User-ID"]
+    page.evaluate("user => localStorage.setItem('headrace.user', user)", user)
+    page.goto(f"{service.url}/#{ready_title}")
+    page.reload()  # a change of the fragment alone loads nothing
+    until(page, "document.querySelector('video').readyState >= 3")
+    page.evaluate("document.querySelector('video').play()")
+    until(page, f"{CURRENT_TIME} > 1")
+
+
 @pytest.fixture
 def api(page: Page, service: Service) -> Iterator[httpx.Client]:
     """The control API, as the user that the page made for its visitor."""
@@ -172,12 +192,8 @@ def test_upload_is_followed_and_played(page: Page) -> None:
     assert page.evaluate(CURRENT_TIME) == pytest.approx(30, abs=0.5)
 
 
+@pytest.mark.usefixtures("playing")
 def test_rung_is_switched_without_a_gap(page: Page) -> None:
-    upload_and_wait(page, LONG_CLIP)
-    page.reload()
-    expect(page.locator("#figure-rung")).to_be_visible()
-    row_of(page, LONG_CLIP).get_by_role("button").first.click()
-    until(page, f"{CURRENT_TIME} > 1")
     expect(page.locator("#figure-rung")).to_have_text("720p", timeout=SEEN_S * 1000)
 
     page.evaluate(RECORD_HICCUPS)
@@ -197,6 +213,7 @@ def test_rung_is_switched_without_a_gap(page: Page) -> None:
     expect(page.locator("#figure-bit-rate")).to_contain_text("b/s")
 
 
+@pytest.mark.usefixtures("playing")
 def test_expired_token_is_renewed_at_the_same_position(page: Page, complaints: Complaints) -> None:
     refused: list[str] = []
 
@@ -207,8 +224,6 @@ def test_expired_token_is_renewed_at_the_same_position(page: Page, complaints: C
             refused.append(route.request.url)
             route.fulfill(status=403)
 
-    upload_and_wait(page, LONG_CLIP)
-    until(page, f"{CURRENT_TIME} > 1", within_s=ENCODED_S)
     page.context.route("**/t/**", expire_once)
     page.get_by_role("group", name="Quality").get_by_text("480p", exact=True).click()
     page.evaluate(f"{CURRENT_TIME} = 12")

@@ -109,6 +109,10 @@ async function start(): Promise<void> {
   setUpUserDialog(startAgain);
   setUpDrop(uploaded);
   element("more").addEventListener("click", () => void loadMore());
+  window.addEventListener("hashchange", () => {
+    const linked = location.hash.slice(1);
+    if (linked) void open(linked, { playWhenReady: true });
+  });
   const linked = location.hash.slice(1);
   await loadMore();
   const id = linked || library.newest()?.id;
