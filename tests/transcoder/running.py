@@ -59,11 +59,14 @@ class House:
 
         try:
             tasks = await self.titles.plan(media_id)
-            for work in asyncio.as_completed([run(task) for task in tasks]):
-                await work
+            async with asyncio.TaskGroup() as running:
+                for task in tasks:
+                    running.create_task(run(task))
             await self.titles.join(media_id)
-        except TaskFailed as failed:
-            await self.titles.fail(media_id, failed.failure)
+        except* TaskFailed as group:
+            first = group.exceptions[0]
+            assert isinstance(first, TaskFailed)
+            await self.titles.fail(media_id, first.failure)
         return await self.catalog.get(media_id)
 
 

@@ -57,7 +57,7 @@ def write_video(
     audio_codec: str = "aac",
     audio_rate: int = 48_000,
     time_base: Fraction = Fraction(1, 90_000),
-    first_number: int = 0,
+    numbers: Sequence[int] | None = None,
     display_matrix: Sequence[int] | None = None,
 ) -> Path:
     """One numbered picture per time, and runs of mono sound, each at its time."""
@@ -71,7 +71,7 @@ def write_video(
         stream.set_display_matrix(display_matrix)
         sound = output.add_stream(audio_codec, rate=audio_rate, layout="mono") if audio else None
         assert sound is None or isinstance(sound, AudioStream)
-        for number, time in enumerate(times_s, start=first_number):
+        for number, time in zip(numbers or range(len(times_s)), times_s, strict=True):
             frame = picture(number, *size).reformat(format=pix_fmt)
             frame.pts, frame.time_base = round(time / time_base), time_base
             output.mux(stream.encode(frame))

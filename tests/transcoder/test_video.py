@@ -220,7 +220,7 @@ def test_orientation_is_applied(tmp_path: Path, orientation: Orientation) -> Non
         tmp_path / "turned.mp4",
         constant(number + 1, 30)[-1:],
         options=FAST,
-        first_number=number,
+        numbers=[number],
         display_matrix=(a, b, 0, c, d, 0, 0, 0, 1 << 30),
     )
     plan = planned(clip)

@@ -1,0 +1,113 @@
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from media.asset import Asset, AssetType, Failure, Priority, Status
+from media.keys import source_key
+from media.settings import DataSettings, Settings, WorkerSettings
+from stores.errors import NotFound
+from stores.jobs.base import JobState, Task, TaskFailed, TitleHandler
+from stores.wiring import Stores, make_worker, open_stores
+from transcoder.reconcile import reconcile
+
+HOUR_MS = 3600 * 1000
+
+
+def settings(directory: Path) -> Settings:
+    return Settings(data=DataSettings(dir=directory / "data"), worker=WorkerSettings(concurrency=1))
+
+
+async def create(stores: Stores, status: Status, *, age_ms: int = 0) -> None:
+    created_ms = int(time.time() * 1000) - age_ms
+    await stores.catalog.create(
+        Asset(
+            id="m1",
+            user_id="user",
+            title="Title",
+            description="",
+            type=AssetType.VIDEO,
+            status=status,
+            created_at_ms=created_ms,
+            updated_at_ms=created_ms,
+        )
+    )
+    await stores.objects.put(source_key("m1"), b"source")
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.PROCESSING])
+def test_unfinished_title_without_a_job_gets_one(tmp_path: Path, status: Status) -> None:
+    async def scenario() -> None:
+        async with open_stores(settings(tmp_path)) as stores:
+            await create(stores, status)
+            await reconcile(stores)
+            assert await stores.jobs.state("m1") is JobState.PENDING
+            await reconcile(stores)
+            assert (await stores.jobs.counts())["waiting-normal"] == 1
+
+    asyncio.run(scenario())
+
+
+class Refuser(TitleHandler):
+    """Its verdict never reaches the catalog, as if the worker had died over it."""
+
+    def __init__(self) -> None:
+        self.failed = asyncio.Event()
+
+    async def plan(self, media_id: str) -> Sequence[Task]:
+        raise TaskFailed(Failure("not_media", "this is a text file", retryable=False))
+
+    async def fail(self, media_id: str, failure: Failure) -> None:
+        self.failed.set()
+
+
+def test_title_whose_job_failed_is_failed(tmp_path: Path) -> None:
+    async def scenario() -> Asset:
+        async with open_stores(settings(tmp_path)) as stores:
+            await create(stores, Status.QUEUED)
+            await stores.jobs.enqueue("m1", Priority.NORMAL)
+            handler = Refuser()
+            worker = make_worker(settings(tmp_path), handler)
+            running = asyncio.create_task(worker.run())
+            await asyncio.wait_for(handler.failed.wait(), 20)
+            await worker.drain(20)
+            await running
+            await reconcile(stores)
+            return await stores.catalog.get("m1")
+
+    asset = asyncio.run(scenario())
+    assert (asset.status, asset.error) == (
+        Status.FAILED,
+        Failure("not_media", "this is a text file", retryable=False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "age_ms", "remains"),
+    [
+        (Status.DELETING, 0, False),
+        (Status.UPLOADING, 25 * HOUR_MS, False),
+        (Status.UPLOADING, 23 * HOUR_MS, True),
+        (Status.READY, 1000 * HOUR_MS, True),
+        (Status.FAILED, 1000 * HOUR_MS, True),
+    ],
+)
+def test_what_nobody_wants_is_removed(
+    tmp_path: Path, status: Status, age_ms: int, remains: bool
+) -> None:
+    async def scenario() -> None:
+        async with open_stores(settings(tmp_path)) as stores:
+            await create(stores, status, age_ms=age_ms)
+            await reconcile(stores)
+            if remains:
+                assert (await stores.catalog.get("m1")).status is status
+                await stores.objects.head(source_key("m1"))
+                return
+            with pytest.raises(NotFound):
+                await stores.catalog.get("m1")
+            with pytest.raises(NotFound):
+                await stores.objects.head(source_key("m1"))
+
+    asyncio.run(scenario())
