@@ -50,6 +50,13 @@ RECORD_HICCUPS = """() => {
   window.hiccups = [];
   for (const name of ['waiting', 'stalled', 'error', 'emptied'])
     video.addEventListener(name, () => window.hiccups.push(`${name} at ${video.currentTime}`));
+  let shown = video.currentTime;
+  const onFrame = (_, { mediaTime }) => {
+    if (mediaTime - shown > 1) window.hiccups.push(`picture held from ${shown} to ${mediaTime}`);
+    shown = mediaTime;
+    video.requestVideoFrameCallback(onFrame);
+  };
+  video.requestVideoFrameCallback(onFrame);
 }"""
 
 Complaints = list[str]
