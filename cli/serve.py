@@ -23,6 +23,7 @@ from server.tokens import load_keys
 from stores.wiring import open_objects
 
 MAX_CONNECTIONS = 4096  # open at a time, idle ones too; a CDN and load balancers keep hundreds
+MAX_HEAD_BYTES = 64 * 1024  # CloudFront sends at most 20 KiB
 STOP_TIMEOUT_S = 8  # for requests under way; after that their connections are cut
 SWITCH_INTERVAL_S = 0.0005  # a thread with an answer ready waits no longer for the interpreter
 # Granian writes through loggers of its own unless told otherwise.
@@ -66,7 +67,9 @@ def _granian(role: Role, settings: Settings) -> MPServer:
         http=HTTPModes.http1,
         websockets=False,
         backpressure=MAX_CONNECTIONS,
-        http1_settings=HTTP1Settings(header_read_timeout=read_timeout_ms),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=read_timeout_ms, max_buffer_size=MAX_HEAD_BYTES
+        ),
         log_level=LogLevels.info if settings.log.level == "debug" else LogLevels.error,
         log_dictconfig=GRANIAN_LOGGING,
         workers_kill_timeout=STOP_TIMEOUT_S,

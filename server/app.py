@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,7 +24,7 @@ ORIGIN_PATHS = (b"/t/", b"/v/")
 
 def create_app(settings: Settings, *, page: Path = PLAYER_PAGE) -> ASGIApp:
     """The control API, the origin, and the player page at `/`."""
-    return _App(settings, origin=True, page=_page_routes(page))
+    return _App(settings, origin=True, page=_page_routes(page, settings.server.publicurl))
 
 
 def create_api_app(settings: Settings) -> ASGIApp:
@@ -60,13 +61,29 @@ class _App:
             yield
 
 
-def _page_routes(directory: Path) -> list[BaseRoute]:
+class _Assets(StaticFiles):
+    """Their names hold a hash of their content."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def _page_routes(directory: Path, media_host: str | None) -> list[BaseRoute]:
     index = directory / "index.html"
     if not index.is_file():
         raise RuntimeError(f"{directory} has no player page: build it with `make player`")
     page = index.read_bytes()
+    headers = {
+        "cache-control": "no-cache",
+        "content-security-policy": (
+            "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; worker-src 'self' "
+            f"blob:; connect-src 'self' {media_host or ''}; frame-ancestors 'self'"
+        ),
+    }
 
     async def get_page(request: Request) -> HTMLResponse:
-        return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
+        return HTMLResponse(page, headers=headers)
 
-    return [Route("/", get_page), Mount("/assets", StaticFiles(directory=directory / "assets"))]
+    return [Route("/", get_page), Mount("/assets", _Assets(directory=directory / "assets"))]

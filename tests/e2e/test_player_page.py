@@ -1,5 +1,7 @@
 """The player page in a real Chromium, against the real service."""
 
+import json
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -42,6 +44,7 @@ ENCODED_S = 240
 SEEN_S = 60
 UPLOAD_BYTES_PER_S = 600_000  # slow enough that progress is seen
 
+KEY = "'headrace.user'"
 CURRENT_TIME = "document.querySelector('video').currentTime"
 BUFFERED_RANGES = "document.querySelector('video').buffered.length"
 # Kept in the page from here on: what a viewer would notice as a hiccup.
@@ -82,8 +85,12 @@ def complaints() -> Iterator[Complaints]:
 
 @pytest.fixture
 def page(browser: Browser, service: Service, complaints: Complaints) -> Iterator[Page]:
-    """The page of a new visitor."""
+    """The page of a visitor who has no titles yet."""
     with browser.new_context(viewport=ViewportSize(width=1280, height=800)) as context:
+        user = json.dumps(f"visitor-{secrets.token_hex(4)}")
+        context.add_init_script(
+            f"localStorage.getItem({KEY}) ?? localStorage.setItem({KEY}, {user})"
+        )
         page = context.new_page()
         watch(page, complaints, service.url)
         page.goto(service.url)
@@ -137,7 +144,7 @@ def playing(page: Page, service: Service, ready_title: str) -> None:
 
 @pytest.fixture
 def api(page: Page, service: Service) -> Iterator[httpx.Client]:
-    """The control API, as the user that the page made for its visitor."""
+    """The control API, as the visitor."""
     user = page.evaluate("localStorage.getItem('headrace.user')")
     with httpx.Client(base_url=service.url, headers={"X-User-ID": user}, timeout=60) as client:
         yield client

@@ -1,21 +1,12 @@
-// Who is asking: a random id, kept in this browser, that the person may replace with another.
+// Who is asking: the command line's user too, so that what either uploads is listed in both;
+// another one, once chosen, is kept in this browser.
 import { child, element } from "./dom";
 
 const KEY = "headrace.user";
-const RANDOM_BYTES = 6;
+const DEFAULT_USER = "local";
 
 export function userId(): string {
-  const kept = localStorage.getItem(KEY);
-  if (kept) return kept;
-  const made = `guest-${randomHex()}`;
-  localStorage.setItem(KEY, made);
-  return made;
-}
-
-// crypto.randomUUID exists only on https and localhost; a laptop is also opened by its address.
-function randomHex(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(RANDOM_BYTES));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return localStorage.getItem(KEY) ?? DEFAULT_USER;
 }
 
 export function setUpUserDialog(onChange: () => void): void {
