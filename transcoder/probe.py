@@ -1,32 +1,31 @@
 """What is in an uploaded file: looked at by decoding, because headers promise what they like."""
 
 import statistics
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
-import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from av.buffer import Buffer
 from av.container import InputContainer
-from av.error import FFmpegError
-from av.stream import Disposition, Stream
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from media.plan import Colour, Orientation, ToneMap
+from media.plan import ToneMap
 from media.timeline import FrameRate, nearest_standard_rate
 from stores.objects.base import Source
+from transcoder.appearance import BT709, TONE_MAPS, colour_of, display_size, orientation_of
+from transcoder.ending import TAIL_S, Tail, tails
 from transcoder.messages import Probed
 from transcoder.source import (
     AudioTrack,
     Decoder,
     ProbeResult,
     VideoTrack,
+    format_name,
     frame_time,
     opened,
     packets,
@@ -35,8 +34,9 @@ from transcoder.source import (
 from transcoder.work import Send
 
 MAX_DURATION_S = 24 * 3600
-MAX_SIDE_PIXELS = 8192
-MIN_SIDE_PIXELS = 16
+# Below it a title's length is a damaged number: a still picture with silence takes more. Without
+# the limit a small file could have a worker encode one held picture for a day.
+MIN_BIT_RATE = 100
 MAX_CANDIDATES = 4  # streams of one type that are looked at
 MAX_HEAD_PACKETS = 20_000
 MAX_HEAD_BYTES = 128 << 20
@@ -44,13 +44,6 @@ RATE_PACKETS = 240  # packets that the frame rate is measured on
 HEAD_FRAMES = 4
 INTERLACED_HEAD_FRAMES = 16  # field pairs share a packet or not: only frames tell the rate
 
-# An end that is missing up to this much is a recorder's rounding; more is a cut file, and its
-# owner wants to know that now, not when a viewer asks for the rest.
-TAIL_TOLERANCE_S = 1
-TAIL_S = 2
-
-# Formats whose header says how long the file is; in others the duration is itself a guess.
-DECLARING_FORMATS = {"mov", "matroska", "avi", "asf", "flv", "wav", "w64", "flac", "caf", "aiff"}
 SEEKABLE_FORMATS = {"mov", "matroska"}
 
 AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
@@ -106,21 +99,27 @@ def _probe(container: InputContainer, size_bytes: int) -> ProbeResult:
         codecs = sorted({stream.codec_context.name for stream in candidates})
         reject("undecodable", f"nothing in the file can be decoded (tried {', '.join(codecs)})")
     origin = min(head.first_time for head in found)
-    tails = _tails(container, found)
-    if any(tails[head.stream.index].end - origin > MAX_DURATION_S for head in found):
-        reject("too_long", f"the file is longer than {MAX_DURATION_S // 3600} hours")
+    ends = tails(container, *(head.stream for head in found))
+    _check_length(max(ends[head.stream.index].end for head in found) - origin, size_bytes)
     return ProbeResult(
-        container=_format(container),
+        container=format_name(container),
         size_bytes=size_bytes,
         origin=origin,
-        seekable=video is not None and _is_seekable(container, video, tails[video.stream.index]),
-        video=_video_track(video, tails[video.stream.index]) if video else None,
-        audio=_audio_track(audio, tails[audio.stream.index]) if audio else None,
+        seekable=video is not None and _is_seekable(container, video, ends[video.stream.index]),
+        video=_video_track(video, ends[video.stream.index]) if video else None,
+        audio=_audio_track(audio, ends[audio.stream.index]) if audio else None,
     )
 
 
-def _format(container: InputContainer) -> str:
-    return container.format.name.split(",")[0]
+def _check_length(length_s: Fraction, size_bytes: int) -> None:
+    if length_s > MAX_DURATION_S:
+        reject("too_long", f"the file is longer than {MAX_DURATION_S // 3600} hours")
+    if size_bytes * 8 < length_s * MIN_BIT_RATE:
+        reject(
+            "broken_timestamps",
+            f"the file seems to last {float(length_s / 3600):.1f} hours, but {size_bytes} bytes "
+            "cannot hold that: its times are damaged",
+        )
 
 
 def _decodable(streams: Iterable[AnyStream]) -> list[AnyStream]:
@@ -156,7 +155,7 @@ def _read_heads(
     for count, packet in enumerate(packets(container, *streams)):
         head = heads[packet.stream_index]
         ticks = packet.pts if packet.pts is not None else packet.dts
-        head.is_timed = head.is_timed and (packet.pts is not None or not packet.size)
+        head.is_timed = head.is_timed and packet.pts is not None
         if ticks is not None and len(head.times) < RATE_PACKETS:
             head.times.append(ticks * packet.time_base)
         if len(head.frames) < head.wanted:
@@ -178,84 +177,11 @@ def _decoder(stream: VideoStream | AudioStream) -> Decoder[VideoFrame] | Decoder
     return Decoder(stream, AudioFrame)
 
 
-class Tail(NamedTuple):
-    """Of a stream's last packet."""
-
-    start: Fraction
-    end: Fraction
-
-
-def _tails(container: InputContainer, heads: Sequence[Head]) -> dict[int, Tail]:
-    """How each stream really ends. Raises TaskFailed for a file whose header declares clearly
-    more."""
-    tails = {head.stream.index: _sought_tail(container, head.stream) for head in heads}
-    declared = {head.stream.index: _declared_end(container, head.stream) for head in heads}
-    if all(_is_whole(tails[index], declared[index]) for index in tails):
-        return {index: tail for index, tail in tails.items() if tail is not None}
-    container.seek(container.start_time or 0)
-    scanned = _scanned_tails(container, *container.streams)
-    longest = max(scanned.values(), key=lambda tail: tail.end, default=None)
-    for head in heads:
-        limit = declared[head.stream.index]
-        is_own_limit = head.stream.duration is not None
-        reached = scanned.get(head.stream.index) if is_own_limit else longest
-        if not _is_whole(reached, limit):
-            reject(
-                "truncated",
-                f"the file is cut short: it should be {float(limit or 0):.1f} s long, but its "
-                f"{head.stream.type} ends after {float(reached.end if reached else 0):.1f} s",
-            )
-    nothing = {head.stream.index: Tail(head.first_time, head.first_time) for head in heads}
-    return nothing | scanned
-
-
-def _is_whole(tail: Tail | None, declared: Fraction | None) -> bool:
-    return tail is not None and (declared is None or tail.end >= declared - TAIL_TOLERANCE_S)
-
-
-def _declared_end(container: InputContainer, stream: Stream) -> Fraction | None:
-    if _format(container) not in DECLARING_FORMATS:
-        return None
-    if _format(container) == "avi" and isinstance(stream, VideoStream) and stream.average_rate:
-        # libavformat shortens the duration of a cut AVI file, but not its count of frames.
-        return stream.frames / stream.average_rate
-    if stream.duration is not None and stream.time_base is not None:
-        return (stream.duration + (stream.start_time or 0)) * stream.time_base
-    # Some containers count from 0 and some from their start: the smaller of the two is sure.
-    return Fraction(container.duration, av.time_base) if container.duration else None
-
-
-def _sought_tail(container: InputContainer, stream: Stream) -> Tail | None:
-    """From a seek close to the end; None if that finds nothing."""
-    if stream.time_base is None or not container.duration:
-        return None
-    end = Fraction(container.duration + (container.start_time or 0), av.time_base)
-    if stream.duration is not None:
-        end = (stream.duration + (stream.start_time or 0)) * stream.time_base
-    try:
-        container.seek(round((end - TAIL_S) / stream.time_base), stream=stream)
-    except FFmpegError:
-        return None
-    return _scanned_tails(container, stream).get(stream.index)
-
-
-def _scanned_tails(container: InputContainer, *streams: Stream) -> dict[int, Tail]:
-    """Reads on to the end of the file."""
-    tails: dict[int, Tail] = {}
-    for packet in packets(container, *streams):
-        ticks = packet.pts if packet.pts is not None else packet.dts
-        if ticks is not None and packet.size and not packet.is_corrupt:
-            start = ticks * packet.time_base
-            tail = Tail(start, start + (packet.duration or 0) * packet.time_base)
-            tails[packet.stream_index] = max(tail, tails.get(packet.stream_index, tail))
-    return tails
-
-
 def _is_seekable(container: InputContainer, head: Head, tail: Tail) -> bool:
     """Whether chunks may be decoded on their own: an index over the whole length, and times that
     every frame has. The tail was sought already, which is when Matroska reads its index."""
     entries, time_base = head.stream.index_entries, head.stream.time_base
-    if _format(container) not in SEEKABLE_FORMATS or not len(entries) or time_base is None:
+    if format_name(container) not in SEEKABLE_FORMATS or not len(entries) or time_base is None:
         return False
     indexed = entries[len(entries) - 1].timestamp * time_base - head.first_time
     length = tail.end - head.first_time
@@ -266,11 +192,11 @@ def _video_track(head: Head, tail: Tail) -> VideoTrack:
     frames = [frame for frame in head.frames if isinstance(frame, VideoFrame)]
     assert isinstance(head.stream, VideoStream)
     first = frames[0]
-    orientation = _orientation(first)
-    width, height = _display_size(head.stream, first, orientation)
+    orientation = orientation_of(first)
+    width, height = display_size(head.stream, first, orientation)
     interlaced = sum(frame.interlaced_frame for frame in frames) * 2 > len(frames)
     rate = _frame_rate(head, interlaced=interlaced)
-    tone_map = _TONE_MAPS.get(first.color_trc, ToneMap.NONE)
+    tone_map = TONE_MAPS.get(first.color_trc, ToneMap.NONE)
     return VideoTrack(
         stream_index=head.stream.index,
         codec=head.stream.codec_context.name,
@@ -281,7 +207,7 @@ def _video_track(head: Head, tail: Tail) -> VideoTrack:
         orientation=orientation,
         interlaced=interlaced,
         tone_map=tone_map,
-        colour=_colour(first) if tone_map is ToneMap.NONE else BT709,
+        colour=colour_of(first) if tone_map is ToneMap.NONE else BT709,
     )
 
 
@@ -308,74 +234,3 @@ def _frame_rate(head: Head, *, interlaced: bool) -> FrameRate:
     # Millisecond time bases give 60/s as gaps of 16 and 17: the mean of the usual gaps is exact.
     usual = [gap for gap in gaps if median / 2 < gap < median * 3 / 2]
     return nearest_standard_rate(sum(usual, Fraction(0)) / len(usual))
-
-
-def _display_size(
-    stream: VideoStream, frame: VideoFrame, orientation: Orientation
-) -> tuple[int, int]:
-    if max(frame.width, frame.height) > MAX_SIDE_PIXELS:
-        reject(
-            "too_large",
-            f"the picture is {frame.width}x{frame.height}; at most {MAX_SIDE_PIXELS} pixels "
-            "a side can be encoded",
-        )
-    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-    if not aspect or not Fraction(1, 10) <= aspect <= 10:
-        aspect = Fraction(1)
-    width, height = min(round(frame.width * aspect), MAX_SIDE_PIXELS), frame.height
-    if min(width, height) < MIN_SIDE_PIXELS:
-        reject("too_small", f"the picture is only {width}x{height} pixels")
-    return (height, width) if orientation.swaps_sides else (width, height)
-
-
-_ORIENTATIONS = {  # signs of the display matrix's a, b, c, d, the dominant diagonal kept
-    (1, 0, 0, 1): Orientation.UPRIGHT,
-    (-1, 0, 0, 1): Orientation.MIRROR,
-    (1, 0, 0, -1): Orientation.FLIP,
-    (-1, 0, 0, -1): Orientation.HALF_TURN,
-    (0, 1, -1, 0): Orientation.CLOCKWISE,
-    (0, -1, 1, 0): Orientation.COUNTERCLOCKWISE,
-    (0, 1, 1, 0): Orientation.TRANSPOSE,
-    (0, -1, -1, 0): Orientation.TRANSVERSE,
-}
-
-
-_MATRIX = struct.Struct("<9i")  # a b u, c d v, x y w in 16.16 and 2.30 fixed point
-
-
-def _orientation(frame: VideoFrame) -> Orientation:
-    side_data = frame.side_data.get("DISPLAYMATRIX")
-    if not isinstance(side_data, Buffer) or side_data.buffer_size < _MATRIX.size:
-        return Orientation.UPRIGHT
-    a, b, _, c, d, *_ = _MATRIX.unpack_from(bytes(side_data))
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        b = c = 0
-    else:
-        a = d = 0
-    signs = (_sign(a), _sign(b), _sign(c), _sign(d))
-    return _ORIENTATIONS.get(signs, Orientation.UPRIGHT)
-
-
-def _sign(value: int) -> int:
-    return (value > 0) - (value < 0)
-
-
-# Code points of ITU-T H.273.
-BT709 = Colour(1, 1, 1)
-_BT601 = Colour(6, 6, 6)
-_TONE_MAPS = {16: ToneMap.PQ, 18: ToneMap.HLG}
-_KEPT_PRIMARIES = {1, 5, 6, 9, 12}
-_KEPT_TRANSFERS = {1, 6, 13, 14, 15}  # what HLS calls SDR
-_KEPT_MATRICES = {1, 5, 6}
-_HD_LINES = 720
-
-
-def _colour(frame: VideoFrame) -> Colour:
-    """The source's own SDR colour, with what it leaves open decided by its size, as players do."""
-    usual = BT709 if frame.height >= _HD_LINES or frame.width >= 1280 else _BT601
-    matrix = frame.colorspace if frame.colorspace in _KEPT_MATRICES else usual.matrix
-    return Colour(
-        frame.color_primaries if frame.color_primaries in _KEPT_PRIMARIES else usual.primaries,
-        frame.color_trc if frame.color_trc in _KEPT_TRANSFERS else usual.transfer,
-        matrix,
-    )

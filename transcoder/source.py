@@ -106,13 +106,27 @@ def _refuse(url: str, _flags: int, _options: dict[str, str]) -> NoReturn:
     raise PermissionError(f"a source may not open another file ({url})")
 
 
+def format_name(container: InputContainer) -> str:
+    return container.format.name.split(",")[0]
+
+
 def packets(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:
     """Demuxed packets up to the end, or to the place where the container is broken: what is
-    missing is noticed by counting, not here."""
+    missing is noticed by counting, not here. Empty packets, PyAV's own at the end among them,
+    are left out: they would put a decoder into its draining state."""
     try:
-        yield from container.demux(*streams)
+        for packet in container.demux(*streams):
+            if packet.size:
+                yield packet
     except FFmpegError:
         return
+
+
+def rewind(container: InputContainer) -> None:
+    try:
+        container.seek(container.start_time or 0)
+    except FFmpegError as error:
+        reject("undecodable", f"the file cannot be read from its start a second time ({error})")
 
 
 class Decoder(Generic[AnyFrame]):
@@ -131,8 +145,6 @@ class Decoder(Generic[AnyFrame]):
             self.context.thread_type = ThreadType.AUTO
 
     def feed(self, packet: Packet[Stream]) -> list[AnyFrame]:
-        if packet.size == 0:  # would put the decoder into its draining state
-            return []
         self.packets += 1
         self._decoding_times.append(packet.dts)
         return self._decode(packet)

@@ -19,7 +19,7 @@ from stores.objects.base import Source
 from transcoder.encoder import open_encoder
 from transcoder.picture import Deinterlacer, Scaler
 from transcoder.segmenter import VideoSegmenter, key_slots
-from transcoder.source import Decoder, frame_time, opened, packets, reject
+from transcoder.source import Decoder, frame_time, opened, packets, reject, rewind
 from transcoder.work import Send
 
 QUEUED_FRAMES = 6  # per rung, between the scaler and an encoder
@@ -146,14 +146,14 @@ class FrameReader:
     def _seek(self, slot: int, margin_s: int | None) -> Fraction | None:
         """Returns the time of the key frame that decoding starts with; `None` at the start."""
         if margin_s is None:
-            self._container.seek(self._container.start_time or 0)
+            rewind(self._container)
             return None
         assert self._stream.time_base is not None
         time = self._origin + slot / self._video.rate.fraction - margin_s
         try:
             self._container.seek(int(time / self._stream.time_base), stream=self._stream)
         except FFmpegError:
-            self._container.seek(self._container.start_time or 0)
+            rewind(self._container)
         return time
 
     def _decoded(self, sought: Fraction | None) -> Iterator[VideoFrame]:

@@ -13,8 +13,6 @@ from tests.transcoder.running import CLIPS
 from tests.transcoder.sources import constant, tone, write_audio, write_video
 from transcoder.planner import source_info
 
-SILENT: list[tuple[Fraction, object]] = []
-
 
 @pytest.mark.parametrize(
     ("clip", "video", "audio"),
@@ -223,3 +221,9 @@ def test_length_is_bounded(tmp_path: Path) -> None:
     times = [Fraction(0), Fraction(1), Fraction(25 * 3600)]
     clip = write_video(tmp_path / "long.mkv", times, time_base=Fraction(1, 1000))
     assert refusal(clip).failure.code == "too_long"
+
+
+def test_length_that_no_such_file_can_have_is_refused(tmp_path: Path) -> None:
+    times = [*constant(30, 30), Fraction(20 * 3600)]
+    clip = write_video(tmp_path / "held.mkv", times, time_base=Fraction(1, 1000))
+    assert refusal(clip).failure.code == "broken_timestamps"
