@@ -62,8 +62,9 @@ class Children:
         """Run `function(send, *arguments)` in a child. Iterating raises TaskFailed when the
         child rejects its input, crashes or exceeds its limits."""
         child = self._fork()
+        deadline = asyncio.timeout(limits.time_s)
         try:
-            async with asyncio.timeout(limits.time_s):
+            async with deadline:
                 request = pickle.dumps(Request(function, arguments, limits))
                 child.channel.setblocking(False)
                 reader, writer = await asyncio.open_unix_connection(
@@ -77,6 +78,8 @@ class Children:
                     with contextlib.suppress(ConnectionError):
                         await writer.wait_closed()
         except TimeoutError as error:
+            if not deadline.expired():  # somebody else's
+                raise
             raise TaskFailed(
                 Failure(
                     "too_slow",
@@ -97,6 +100,9 @@ class Children:
         try:
             command = COMMAND.pack(FORK, child.id)
             socket.send_fds(control, [command], [theirs.fileno(), status_write])
+        except ConnectionError as error:
+            ours.close()
+            raise ChildBroke("the fork server does not run; its error output says why") from error
         finally:
             theirs.close()
             os.close(status_write)
@@ -105,7 +111,7 @@ class Children:
     def _kill(self, child: "_Child") -> None:
         """Through the fork server, which alone knows whether the process id is still the child."""
         if self._control is not None:
-            with contextlib.suppress(BrokenPipeError):  # no server: the children went with it
+            with contextlib.suppress(ConnectionError):  # no server: the children went with it
                 self._control.send(COMMAND.pack(KILL, child.id))
 
     def _running_control(self) -> socket.socket:

@@ -182,6 +182,17 @@ def test_fork_server_that_died_is_replaced(children: Children) -> None:
     assert texts(asyncio.run(told(children, child_work.answer, "after"))) == ["after"]
 
 
+def test_fork_server_that_cannot_start_is_not_a_verdict_on_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    broken = Children()
+    for _ in range(3):
+        with pytest.raises(ChildBroke):
+            asyncio.run(told(broken, child_work.answer, "never"))
+    broken.close()
+
+
 WORKER = """
 import asyncio
 from tests.transcoder import child_work

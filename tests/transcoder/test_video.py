@@ -133,6 +133,25 @@ def test_source_that_cannot_be_sought_is_one_chunk(tmp_path: Path, name: str) ->
     assert numbers(encoded_video(clip, plan), "90p") == list(range(150))
 
 
+def test_size_that_changes_midway_keeps_the_frame(tmp_path: Path) -> None:
+    parts = [
+        write_video(
+            tmp_path / f"{n}.ts",
+            constant(60, 30, Fraction(2 * n)),
+            numbers=range(60 * n, 60 * n + 60),
+            size=size,
+            options=FAST,
+            container_options={"mpegts_copyts": "1", "muxdelay": "0"},
+        )
+        for n, size in enumerate([(320, 180), (640, 360), (160, 90)])
+    ]
+    clip = tmp_path / "joined.ts"
+    clip.write_bytes(b"".join(part.read_bytes() for part in parts))
+    plan = planned(clip)
+    said = encoded_video(clip, plan)
+    assert numbers(said, "180p") == list(range(180))
+
+
 @pytest.mark.parametrize("pix_fmt", ["yuv422p10le", "yuv444p", "gbrp"])
 def test_other_pixel_formats_become_420(tmp_path: Path, pix_fmt: str) -> None:
     codec = "libx264rgb" if pix_fmt == "gbrp" else "libx264"
