@@ -29,7 +29,7 @@ class RenditionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The result of one task: of a video chunk (all rungs) or of an audio span.
+    """Finished segments of all renditions of one kind: of one number each, as workers commit.
 
     `task` is unique within a version (`video-00007`, `audio-00003`); the catalog accepts
     the first commit of a task and refuses every later one.

@@ -20,8 +20,14 @@ from media.timeline import AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, FrameRate, roun
 
 GOP_S = 2  # Apple HLS authoring 1.13: a key frame about every two seconds
 FIRST_SEGMENT_S = 1  # short, so that a title is playable seconds after its upload
-SEGMENTS_PER_CHUNK = 2  # bounds what a dying worker loses, and spreads one title over many
-SINGLE_SEGMENT_CHUNKS = 3  # the first chunks hold one segment each: the start is wanted first
+# Which version of the rules in this file cut a title into segments and chunks. Raise it with every
+# change of them: titles that are in progress during an upgrade must not be cut by two rules.
+GRID = 1
+
+# Segments per chunk: few, which bounds what a dying worker loses and spreads one title over many.
+FIRST_CHUNK_SEGMENTS = 2  # the second follows the first without another start of a decoder
+EARLY_CHUNKS = 5  # of one segment each from the second on: the start is watched while it is made
+SEGMENTS_PER_CHUNK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,7 @@ class AudioPlan:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A run of whole segments: the unit of work, of commit and of retry."""
+    """A run of whole segments: the unit of work and of retry."""
 
     index: int
     first_segment: int
@@ -123,6 +129,7 @@ class Plan:
     audio: AudioPlan | None
     preset: str
     crf: int
+    grid: int = GRID
 
     @property
     def type(self) -> AssetType:
@@ -164,7 +171,7 @@ class Plan:
             return ()
         if not self.video.seekable:
             return (Chunk(0, 0, self.segment_count),)
-        return spans(self.segment_count)
+        return tuple(_chunks(self.segment_count))
 
     def target_duration_s(self) -> int:
         """EXT-X-TARGETDURATION of every playlist: known before the first segment exists."""
@@ -202,7 +209,11 @@ def _audio_boundaries(plan: Plan) -> tuple[int, ...]:
 
 
 def segment_boundaries(total: int, *, first: int, gop: int, gops: int) -> tuple[int, ...]:
-    """Segment starts in frames and the end: one short segment, then `gops` whole GOPs each.
+    """Segment starts in frames and the end: a short segment, one of 1 GOP, one of 2, and so on
+    up to `gops` GOPs.
+
+    The ramp lets a viewer who starts at once go on watching: each segment is made while those
+    before it are played.
 
     A last segment shorter than one GOP would stall players (hls.js #7646), so such a tail is
     joined to the last whole GOP before it; that makes no segment longer than `gops` GOPs unless
@@ -210,12 +221,16 @@ def segment_boundaries(total: int, *, first: int, gop: int, gops: int) -> tuple[
     """
     if total < first + gop:
         return (0, total)
-    starts = [0, *range(first, total, gops * gop)]
+    starts, start = [0], first
+    while start < total:
+        starts.append(start)
+        start += min(len(starts) - 1, gops) * gop
     return (*_without_short_tail(starts, total, shortest=gop), total)
 
 
 def audio_only_boundaries(total: int, segment_duration_s: int) -> tuple[int, ...]:
-    """The same policy in samples, every start on an AAC frame; a tail joins its neighbour."""
+    """In samples, every start on an AAC frame; a tail joins its neighbour. No ramp: sound alone
+    is encoded far faster than it is played."""
     first = nearest_aac_frame(Fraction(FIRST_SEGMENT_S))
     shortest = nearest_aac_frame(Fraction(GOP_S))
     if total < first + shortest:
@@ -244,15 +259,14 @@ def _lengths(boundaries: tuple[int, ...]) -> list[int]:
     return [end - start for start, end in itertools.pairwise(boundaries)]
 
 
-def spans(segment_count: int) -> tuple[Chunk, ...]:
-    """The runs of segments that are committed together."""
-    return tuple(_spans(segment_count))
-
-
-def _spans(segment_count: int) -> Iterator[Chunk]:
-    index = first = 0
-    while first < segment_count:
-        length = 1 if index < SINGLE_SEGMENT_CHUNKS else SEGMENTS_PER_CHUNK
+def _chunks(segment_count: int) -> Iterator[Chunk]:
+    first = 0
+    for index in itertools.count():
+        length = SEGMENTS_PER_CHUNK
+        if index <= EARLY_CHUNKS:
+            length = FIRST_CHUNK_SEGMENTS if index == 0 else 1
         length = min(length, segment_count - first)
+        if length == 0:
+            return
         yield Chunk(index, first, length)
-        index, first = index + 1, first + length
+        first += length

@@ -5,7 +5,6 @@ from fractions import Fraction
 
 AAC_FRAME_SAMPLES = 1024  # ISO/IEC 14496-3: samples that one AAC-LC access unit decodes to
 AUDIO_SAMPLE_RATE = 48_000  # every audio rendition; its timescale too
-MAX_FRAME_RATE = 60  # Apple HLS authoring 1.18
 
 STANDARD_FRAME_RATES = tuple(
     Fraction(*rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # Packet[...] exists for the type checker only
 
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -156,6 +157,11 @@ class Converter:
         graph.link_nodes(source, resample, form, graph.add("abuffersink")).configure()
 
 
+# Sound is encoded many times faster than it is played: with the start done, pictures go first.
+HEAD_START_SEGMENTS = 4
+NICER = 10
+
+
 class AacEncoder:
     """Encodes and cuts one audio rung."""
 
@@ -181,12 +187,14 @@ class AacEncoder:
         for packet in encoded:
             if not self._is_primed:
                 # The first packet holds the encoder's delay. Without it sound starts at 0 in
-                # every player; edit lists over it are wrong in Firefox (notes on A/V sync).
+                # every player; an edit list over it is ignored by some.
                 self._is_primed = True
                 continue
             self._samples.append((packet, AAC_FRAME_SAMPLES, 0, True))
             if len(self._samples) * AAC_FRAME_SAMPLES == self._end - self._start:
                 self._send(self._segment())
+                if self._number == HEAD_START_SEGMENTS:
+                    os.nice(NICER)
 
     def _segment(self) -> MediaSegment:
         data = mux.segment(

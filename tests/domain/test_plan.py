@@ -16,10 +16,13 @@ from tests.domain.plans import make_plan
         (10, (0, 10)),  # shorter than the first segment
         (89, (0, 89)),  # what follows the first segment would be shorter than a GOP
         (90, (0, 30, 90)),
-        (210, (0, 30, 210)),
-        (260, (0, 30, 150, 260)),  # a 50-frame tail takes one GOP from its neighbour
-        (270, (0, 30, 210, 270)),
-        (400, (0, 30, 210, 330, 400)),
+        (150, (0, 30, 90, 150)),  # a tail of a whole GOP stands alone
+        (140, (0, 30, 140)),  # a shorter one joins the single GOP before it
+        (210, (0, 30, 90, 210)),
+        (260, (0, 30, 90, 150, 260)),  # a 50-frame tail takes one GOP from its neighbour
+        (270, (0, 30, 90, 210, 270)),
+        (400, (0, 30, 90, 210, 330, 400)),
+        (480, (0, 30, 90, 210, 390, 480)),
     ],
 )
 def test_segment_boundaries_at_30_fps(total: int, expected: tuple[int, ...]) -> None:
@@ -75,7 +78,7 @@ def test_chunks_hold_every_segment_once_in_order() -> None:
         for number in range(chunk.first_segment, chunk.first_segment + chunk.segment_count)
     ]
     assert numbers == list(range(plan.segment_count))
-    assert plan.chunks()[0] == Chunk(0, 0, 1)
+    assert plan.chunks()[:3] == (Chunk(0, 0, 2), Chunk(1, 2, 1), Chunk(2, 3, 1))
 
 
 def test_target_duration_rounds_to_nearest() -> None:

@@ -1,9 +1,14 @@
 from datetime import timedelta
+from importlib.metadata import version
 
 import pytest
 from pydantic import ValidationError
 
 from media.settings import FfmpegSettings, Settings, parse_bit_rate, parse_duration
+
+
+def test_default_version_is_the_package_s() -> None:
+    assert Settings().app.version == version("headrace")
 
 
 @pytest.mark.parametrize(

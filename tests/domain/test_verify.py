@@ -71,7 +71,7 @@ def double(commits: list[Commit]) -> None:
 def test_each_departure_from_the_plan_is_named(
     damage: Callable[[list[Commit]], None], message: str
 ) -> None:
-    plan = make_plan(frames=30 * 27)
+    plan = make_plan(frames=30 * 25)
     commits = list(make_commits(plan))
     damage(commits)
     with pytest.raises(PackageError) as error:
