@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import math
 import time
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -25,6 +24,7 @@ CONTENT_TYPES = {
 IMMUTABLE = "public, max-age=31536000, immutable"
 FINAL = "public, max-age=60, s-maxage=86400, stale-while-revalidate=300, stale-if-error=86400"
 FINAL_FOR_S = 60.0
+IMMUTABLE_FOR_S = 600.0  # until it is asked for anew: a deleted title is gone by then
 # A player reloads a growing playlist after half a segment at the earliest (RFC 8216bis 6.3.4).
 GROWING = "public, max-age=1, s-maxage=1"
 GROWING_FOR_S = 1.0
@@ -88,7 +88,7 @@ def build(suffix: str, body: bytes, info: ObjectInfo) -> tuple[CachedObject, flo
     """The object to serve, and for how many seconds it may be kept."""
     etag = quote(info.etag, safe="")
     if suffix != PLAYLIST:
-        return CachedObject(body, etag, CONTENT_TYPES[suffix], IMMUTABLE), math.inf
+        return CachedObject(body, etag, CONTENT_TYPES[suffix], IMMUTABLE), IMMUTABLE_FOR_S
     growing = START_AT_BEGINNING.encode() in body
     found = CachedObject(
         body,

@@ -3,9 +3,10 @@
 from fractions import Fraction
 from urllib.parse import urljoin, urlsplit
 
+import httpx
+
 from tests.e2e import boxes
 from tests.e2e.package import Package, Rendition
-from tests.e2e.segment_rules import round_nearest
 
 MEDIA_TAGS = ("#EXTINF", "#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE", "#EXT-X-MAP")
 MULTIVARIANT_TAGS = ("#EXT-X-STREAM-INF", "#EXT-X-MEDIA:", "#EXT-X-I-FRAME-STREAM-INF")
@@ -38,7 +39,9 @@ def mp3_vod_and_immutable(package: Package) -> None:
     for rendition in package.renditions:
         assert rendition.tag("#EXT-X-PLAYLIST-TYPE:") == "VOD"
         assert rendition.text.endswith("#EXT-X-ENDLIST\n")
-        assert "etag" in rendition.response.headers
+        again = httpx.get(rendition.url)
+        assert again.content == rendition.response.content
+        assert again.headers["etag"] == rendition.response.headers["etag"]
 
 
 def mp4_target_durations_agree(package: Package) -> None:
@@ -164,7 +167,6 @@ def dl4_segments_are_whole(package: Package) -> None:
     for rendition in package.renditions:
         for segment in rendition.segments:
             assert int(segment.response.headers["content-length"]) == len(segment.data)
-            assert round_nearest(segment.extinf) >= 0
 
 
 def cors_everywhere(package: Package) -> None:

@@ -16,6 +16,7 @@ import httpx
 
 HEADRACE = Path(sys.executable).with_name("headrace")
 START_S = 60
+STOP_S = 60
 TITLE_S = 900
 
 
@@ -81,7 +82,7 @@ def running_service(data: Path, *, stop: signal.Signals = signal.SIGINT) -> Iter
         if process.poll() is None:
             process.send_signal(stop)
         try:
-            status = process.wait(30)
+            status = process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -73,12 +73,10 @@ def test_flash_and_beep_stay_together(
     make_flash_and_beep(clip, rate, audio_delay_s)
     title = service.wait(service.upload(clip))
     assert title["status"] == "ready", title["error"]
-    url = service.playback_url(title["id"])
-    flashes, beeps = flashes_s(url), beeps_s(url)
-    assert len(flashes) == len(beeps) == len(MARKS_S)
-    offsets = [flash - beep for flash, beep in zip(flashes, beeps, strict=True)]
+    before = offsets_s(str(clip))  # a flash waits for the next picture: up to a frame
+    after = offsets_s(service.playback_url(title["id"]))
+    moved = [b - a for a, b in zip(before, after, strict=True)]
     print(
-        f"{rate} fps, audio {audio_delay_s} s late: "
-        + " ".join(f"{1000 * o:+.1f}" for o in offsets)
+        f"{rate} fps, sound {audio_delay_s} s late: moved by", *(f"{1000 * m:+.1f}" for m in moved)
     )
-    assert max(map(abs, offsets)) < TOLERANCE_S
+    assert max(map(abs, moved)) < TOLERANCE_S

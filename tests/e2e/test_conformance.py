@@ -10,34 +10,15 @@ import httpx
 import pytest
 
 from tests.e2e import boxes, playlist_rules, segment_rules
+from tests.e2e.clips import BAD, PLAYABLE, Uploaded
 from tests.e2e.package import Package, fetch_package
 from tests.e2e.service import Service
 
 HERE = Path(__file__).parent
-CLIPS = HERE.parent / "media"
-GOOD = sorted(
-    path.name
-    for path in CLIPS.iterdir()
-    if path.suffix in {".mp4", ".webm", ".mkv", ".mp3", ".flac"}
-    and not path.name.startswith("bad-")
-)
-BAD = {
-    "bad-bitstream.webm": "",
-    "bad-corrupted.mp4": "",
-}
-DAMAGED = ("bad-mdat-too-long.mp4", "bad-missing-stsd.mp4")  # what is left of them plays
 
-Uploaded = Callable[[str], str]
+pytestmark = pytest.mark.timeout(1200)  # the first test that asks waits for all the encoding
+
 GetPackage = Callable[[str], Package]
-
-
-@pytest.fixture(scope="module")
-def uploaded(service: Service) -> Uploaded:
-    """The id of a clip's title. All are uploaded at once, so that they share the workers."""
-    names = sorted(path.name for path in CLIPS.iterdir() if path.suffix not in {".md", ".py"})
-    names.sort(key=lambda name: name.startswith("long-"))
-    ids = {name: service.upload(CLIPS / name, title=name) for name in names}
-    return ids.__getitem__
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +34,7 @@ def package(service: Service, uploaded: Uploaded) -> Iterator[GetPackage]:
         yield get
 
 
-@pytest.mark.parametrize("clip", GOOD)
-@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("clip", PLAYABLE)
 def test_clip_keeps_every_rule(clip: str, package: GetPackage) -> None:
     broken = []
     for rule in (*segment_rules.RULES, *playlist_rules.RULES):
@@ -65,13 +45,13 @@ def test_clip_keeps_every_rule(clip: str, package: GetPackage) -> None:
     assert not broken, "\n".join(broken)
 
 
-@pytest.mark.parametrize("clip", GOOD)
+@pytest.mark.parametrize("clip", PLAYABLE)
 def test_playlists_pass_a_strict_parser(clip: str, package: GetPackage) -> None:
     texts = [package(clip).text, *(rendition.text for rendition in package(clip).renditions)]
     run_node("hls_parser.mjs", json.dumps(texts).encode())
 
 
-@pytest.mark.parametrize("clip", GOOD)
+@pytest.mark.parametrize("clip", PLAYABLE)
 def test_mp4box_reads_the_same_codecs(clip: str, package: GetPackage) -> None:
     for rendition in package(clip).renditions:
         facts = json.loads(run_node("mp4box.mjs", rendition.init))

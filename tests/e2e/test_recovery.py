@@ -48,8 +48,8 @@ def test_title_survives_the_death_of(victim: str, tmp_path: Path) -> None:
     with running_service(tmp_path / "data") as service:
         media_id = service.upload(CLIP)
         service.wait(media_id, until="playable")
-        process(service, victim).kill()
         assert service.title(media_id)["status"] == "processing"
+        process(service, victim).kill()
         check_ready_once(service, media_id)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -204,8 +203,8 @@ def test_names_of_no_kind_are_not_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("suffix", "body", "cache_control", "kept_for_s"),
     [
-        (".m4s", b"#EXT-X-START:TIME-OFFSET=0", fill.IMMUTABLE, math.inf),
-        (".mp4", b"abc", fill.IMMUTABLE, math.inf),
+        (".m4s", b"#EXT-X-START:TIME-OFFSET=0", fill.IMMUTABLE, fill.IMMUTABLE_FOR_S),
+        (".mp4", b"abc", fill.IMMUTABLE, fill.IMMUTABLE_FOR_S),
         (".m3u8", b"#EXTM3U\n", fill.FINAL, 60),
         (".m3u8", b"#EXTM3U\n#EXT-X-START:TIME-OFFSET=0\n", fill.GROWING, 1),
     ],
