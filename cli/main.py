@@ -19,9 +19,10 @@ from cli.child import GaveUp
 from cli.client import Api, ApiError, Media
 from cli.config import ConfigError, load_client, load_settings
 from cli.logs import configure_logging
-from cli.process import MISCONFIGURED, die_with_parent
+from cli.process import MISCONFIGURED
 from media.settings import Settings
 from stores.errors import Unavailable
+from stores.processes import die_with_parent
 
 FAILED = 1
 INTERRUPTED = 128 + 2  # as the shell reports SIGINT
@@ -194,7 +195,8 @@ def media_show(media_id: MediaId, url: Url = None, user: User = None) -> None:
 @media_app.command("rm")
 def media_rm(media_id: MediaId, url: Url = None, user: User = None) -> None:
     """Remove a title for good: its work, its source, everything published."""
-    _call(lambda api: api.delete(media_id), url, user)
+    with Console(stderr=True).status("removing"):
+        _call(lambda api: api.delete(media_id), url, user)
 
 
 @app.command(rich_help_panel="Use the service")

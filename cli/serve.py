@@ -14,12 +14,13 @@ from granian.server.mp import MPServer
 
 from cli.config import ConfigError, load_settings
 from cli.logs import configure_logging
-from cli.process import allow_many_connections, die_with_parent
+from cli.process import allow_many_connections
 from media.settings import Settings
 from server.app import create_api_app, create_app
 from server.origin.app import create_origin
 from server.origin.rsgi import OriginRSGI
 from server.tokens import load_keys
+from stores.processes import die_with_parent
 from stores.wiring import open_objects
 
 MAX_CONNECTIONS = 4096  # open at a time, idle ones too; a CDN and load balancers keep hundreds

@@ -12,7 +12,6 @@ The chain of PR_SET_PDEATHSIG kills the children when the worker is gone, howeve
 """
 
 import contextlib
-import ctypes
 import os
 import resource
 import selectors
@@ -23,6 +22,7 @@ import sys
 from dataclasses import dataclass
 from types import FrameType
 
+from stores.processes import die_with_parent, forbid_new_privileges
 from transcoder import audio, encoder, probe, video, work
 
 PRELOADED = (audio, encoder, probe, video)  # what the children will be asked to run
@@ -31,10 +31,6 @@ FORK = 1
 KILL = 2
 COMMAND = struct.Struct("<BQ")  # FORK or KILL, child id
 STATUS = struct.Struct("<i")
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_NO_NEW_PRIVS = 38
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(slots=True)
@@ -45,7 +41,7 @@ class _Child:
 
 def main() -> None:
     control_fd, worker_pid = int(sys.argv[1]), int(sys.argv[2])
-    _die_with(worker_pid)
+    die_with_parent(worker_pid)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     control = socket.socket(fileno=control_fd)
     wakeup_read, wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -63,17 +59,6 @@ def main() -> None:
                     _reap(children)
                 elif not _obey(control, children):
                     return
-
-
-def _die_with(parent_pid: int) -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # it died before the line above
-        os._exit(1)
-
-
-def _prctl(option: int, value: int) -> None:
-    if _LIBC.prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
 
 
 def _only_wake_up(_signal: int, _frame: FrameType | None) -> None:
@@ -116,8 +101,8 @@ def _become_child(channel_fd: int, server_pid: int) -> None:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _die_with(server_pid)
-        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        die_with_parent(server_pid)
+        forbid_new_privileges()
         os.dup2(channel_fd, 3, inheritable=False)
         os.closerange(4, 1 << 16)
         with socket.socket(fileno=3) as channel:

@@ -9,18 +9,17 @@ keeper by PDEATHSIG.
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import hashlib
 import logging
 import os
 import shutil
-import signal
 import stat
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from subprocess import SubprocessError
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -31,6 +30,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from stores.errors import Unavailable
+from stores.processes import die_with_parent
 
 SOCKET = "redis.sock"
 LOG = "redis.log"
@@ -42,8 +42,6 @@ SHORT_LIFE_S = 1.0
 MAX_BACKOFF_S = 5.0
 STOP_TIMEOUT_S = 10
 LOG_TAIL_BYTES = 2000
-
-PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +104,13 @@ class EmbeddedRedis:
 
     async def _keep(self) -> None:
         while True:
-            with _locked(self._directory) as lock:
-                if lock is not None:
-                    await self._babysit(lock)
+            try:
+                with _locked(self._directory) as lock:
+                    if lock is not None:
+                        await self._babysit(lock)
+            except OSError as exc:
+                self._complain(f"{self._directory} cannot be locked: {exc}")
+                await asyncio.sleep(MAX_BACKOFF_S)
             await asyncio.sleep(LOCK_POLL_S)
 
     async def _babysit(self, lock: int) -> None:
@@ -116,16 +118,20 @@ class EmbeddedRedis:
         backoff_s = 0.0
         while True:
             started = time.monotonic()
-            status = await self._serve(lock)
+            try:
+                why = self._why_it_died(await self._serve(lock))
+            except (OSError, SubprocessError, Unavailable) as exc:
+                why = f"{self._executable} cannot be run in {self._directory}: {exc}"
+            self._complain(why)
             lived = time.monotonic() - started > SHORT_LIFE_S
-            if not self._entered:
-                raise Unavailable(self._why_it_died(status))
-            if lived:
-                log.error("redis-server ended with status %s and is started again", status)
-            else:
-                log.error("redis-server does not stay up: %s", self._why_it_died(status))
             backoff_s = 0.0 if lived else min(MAX_BACKOFF_S, 2 * backoff_s + 0.1)
             await asyncio.sleep(backoff_s)
+
+    def _complain(self, why: str) -> None:
+        """To whoever opens this, or, once it is open, to the log: it may get well again."""
+        if not self._entered:
+            raise Unavailable(why)
+        log.error("no redis-server, trying again: %s", why)
 
     async def _serve(self, lock: int) -> int:
         with _short_directory(self._socket.parent, self._directory):
@@ -146,7 +152,7 @@ class EmbeddedRedis:
                 stderr=output,
                 pass_fds=(lock,),
                 start_new_session=True,  # Ctrl-C is for the workers: they still need it to drain
-                preexec_fn=partial(_die_with_parent, os.getpid()),
+                preexec_fn=partial(die_with_parent, os.getpid()),
             )
 
     def _arguments(self) -> list[str]:
@@ -240,12 +246,3 @@ def _locked(directory: Path) -> Iterator[int | None]:
             yield descriptor
     finally:
         os.close(descriptor)
-
-
-_prctl = ctypes.CDLL(None).prctl
-
-
-def _die_with_parent(parent: int) -> None:
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(1)

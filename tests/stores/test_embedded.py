@@ -156,6 +156,34 @@ def test_a_killed_server_is_started_again(directory: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_server_that_cannot_be_started_again_is_tried_until_it_can(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with EmbeddedRedis(directory) as redis:
+            (server,) = servers(directory)
+            log = directory / "redis.log"
+            log.unlink()
+            log.mkdir()
+            server.kill()
+            await until(lambda: caplog.text.count("Is a directory") > 1, "the second try")
+            assert "no redis-server, trying again" in caplog.text
+            log.rmdir()
+            await answer(redis)
+
+    asyncio.run(scenario())
+
+
+def test_a_first_server_that_cannot_be_started_is_reported(directory: Path) -> None:
+    async def scenario() -> None:
+        (directory / "redis.log").mkdir(parents=True)
+        with pytest.raises(Unavailable, match=r"cannot be run in .* Is a directory"):
+            async with EmbeddedRedis(directory):
+                pass
+
+    asyncio.run(scenario())
+
+
 def test_two_keepers_share_one_server(directory: Path) -> None:
     async def scenario() -> None:
         async with EmbeddedRedis(directory) as second, keeper_process(directory):
