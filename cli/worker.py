@@ -10,6 +10,7 @@ import uvloop
 from cli.process import allow_many_connections
 from media.settings import Settings
 from stores.errors import Unavailable
+from stores.jobs.base import Worker
 from stores.wiring import Stores, make_worker, open_stores
 from transcoder.child import Children
 from transcoder.reconcile import reconcile
@@ -36,23 +37,26 @@ async def _work(settings: Settings) -> None:
         children.start()
         async with open_stores(settings) as stores:
             titles = Titles(stores.objects, stores.catalog, settings, children)
-            reconciling = asyncio.create_task(_reconcile_forever(stores))
-            try:
-                await _run_until(stop, settings, titles)
-            finally:
-                reconciling.cancel()
-                await asyncio.wait([reconciling])
+            await _run_until(stop, make_worker(settings, titles), stores)
 
 
-async def _run_until(stop: asyncio.Event, settings: Settings, titles: Titles) -> None:
-    worker = make_worker(settings, titles)
+async def _run_until(stop: asyncio.Event, worker: Worker, stores: Stores) -> None:
+    """Raises what ended the worker or the reconciliation: with either gone, a new process is
+    better than half a worker."""
     running = asyncio.create_task(worker.run())
+    reconciling = asyncio.create_task(_reconcile_forever(stores))
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    if not running.done():
-        await worker.drain(DRAIN_GRACE_S)
-    await running
+    try:
+        await asyncio.wait([running, reconciling, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            await worker.drain(DRAIN_GRACE_S)
+        await running
+    finally:
+        stopped.cancel()
+        reconciling.cancel()
+        await asyncio.wait([reconciling])
+    if not reconciling.cancelled():
+        reconciling.result()
 
 
 async def _reconcile_forever(stores: Stores) -> None:

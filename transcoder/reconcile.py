@@ -1,6 +1,7 @@
 """The catalog is the truth: this brings the job engine, and half-done removals, in line with it."""
 
 import time
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -18,14 +19,24 @@ ABANDONED_UPLOAD_MS = 24 * 3600 * 1000
 async def reconcile(stores: Stores) -> None:
     """At a worker's start and now and then; any number of workers may do it at once."""
     for asset in await stores.catalog.list_by_status([*UNFINISHED]):
-        await _resume(stores, asset)
+        await _attempt(_resume, stores, asset)
     for asset in await stores.catalog.list_by_status([Status.DELETING]):
-        await _remove(stores, asset)
+        await _attempt(_remove, stores, asset)
     oldest_ms = time.time() * 1000 - ABANDONED_UPLOAD_MS
     for asset in await stores.catalog.list_by_status([Status.UPLOADING]):
         if asset.updated_at_ms < oldest_ms:
             log.info("removing an upload that was never finished", media=asset.id)
-            await _remove(stores, asset)
+            await _attempt(_remove, stores, asset)
+
+
+async def _attempt(
+    step: Callable[[Stores, Asset], Awaitable[None]], stores: Stores, asset: Asset
+) -> None:
+    """One title's trouble keeps none of the others waiting."""
+    try:
+        await step(stores, asset)
+    except Unavailable as error:
+        log.warning("title cannot be put in order yet", media=asset.id, reason=str(error))
 
 
 async def _resume(stores: Stores, asset: Asset) -> None:
@@ -53,5 +64,3 @@ async def _remove(stores: Stores, asset: Asset) -> None:
         await remove_title(stores, asset.id)
     except NotFound:
         log.info("title was removed by somebody else", media=asset.id)
-    except Unavailable as error:
-        log.warning("title cannot be removed yet", media=asset.id, reason=str(error))

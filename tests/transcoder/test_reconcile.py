@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from media.asset import Asset, AssetType, Failure, Priority, Status
 from media.keys import source_key
 from media.settings import DataSettings, Settings, WorkerSettings
-from stores.errors import NotFound
+from stores.errors import NotFound, Unavailable
 from stores.jobs.base import JobState, Task, TaskFailed, TitleHandler
+from stores.jobs.embedded import EmbeddedRedis
 from stores.wiring import Stores, make_worker, open_stores
 from transcoder.reconcile import reconcile
 
@@ -20,11 +22,11 @@ def settings(directory: Path) -> Settings:
     return Settings(data=DataSettings(dir=directory / "data"), worker=WorkerSettings(concurrency=1))
 
 
-async def create(stores: Stores, status: Status, *, age_ms: int = 0) -> None:
+async def create(stores: Stores, status: Status, *, age_ms: int = 0, media_id: str = "m1") -> None:
     created_ms = int(time.time() * 1000) - age_ms
     await stores.catalog.create(
         Asset(
-            id="m1",
+            id=media_id,
             user_id="user",
             title="Title",
             description="",
@@ -34,7 +36,7 @@ async def create(stores: Stores, status: Status, *, age_ms: int = 0) -> None:
             updated_at_ms=created_ms,
         )
     )
-    await stores.objects.put(source_key("m1"), b"source")
+    await stores.objects.put(source_key(media_id), b"source")
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.PROCESSING])
@@ -48,6 +50,29 @@ def test_unfinished_title_without_a_job_gets_one(tmp_path: Path, status: Status)
             assert (await stores.jobs.counts())["waiting-normal"] == 1
 
     asyncio.run(scenario())
+
+
+def test_trouble_with_one_title_keeps_no_other_waiting(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with open_stores(settings(tmp_path)) as stores:
+            await create(stores, Status.QUEUED, age_ms=1000)
+            await create(stores, Status.QUEUED, media_id="m2")
+            await stores.jobs.enqueue("m1", Priority.NORMAL)
+            await spoil_jobs_of("m1", tmp_path)
+            with pytest.raises(Unavailable):
+                await stores.jobs.state("m1")
+            await reconcile(stores)
+            assert await stores.jobs.state("m2") is JobState.PENDING
+
+    asyncio.run(scenario())
+
+
+async def spoil_jobs_of(media_id: str, directory: Path) -> None:
+    """Redis answers what concerns them with an error."""
+    async with Redis.from_url(EmbeddedRedis(settings(directory).data.dir / "run").url) as redis:
+        async for key in redis.scan_iter(f"*{media_id}*"):
+            await redis.delete(key)
+            await redis.lpush(key, "spoilt")
 
 
 class Refuser(TitleHandler):
