@@ -110,6 +110,7 @@ async def _relay(stream: asyncio.StreamReader) -> None:
         lines, newline, rest = (rest + data).rpartition(b"\n")
         if len(rest) > READ_BYTES:
             lines, newline, rest = lines + newline + rest, b"\n", b""
-        sys.stderr.write((lines + newline).decode(errors="replace"))
+        if newline:
+            sys.stderr.write((lines + newline).decode(errors="replace"))
     if rest:
         sys.stderr.write(rest.decode(errors="replace") + "\n")

@@ -50,9 +50,7 @@ def examine(settings: Settings, console: Console) -> bool:
     for heading in ("", "what", "found", "what to do"):
         table.add_column(heading, overflow="fold")
     for finding in findings:
-        mark = (
-            "[green]ok" if finding.ok else "[red]missing" if finding.needed else "[yellow]optional"
-        )
+        mark = "[green]ok" if finding.ok else "[red]missing" if finding.needed else "[yellow]advice"
         table.add_row(mark, finding.subject, finding.found, "" if finding.ok else finding.remedy)
     console.print(table)
     return all(finding.ok or not finding.needed for finding in findings)
@@ -134,4 +132,5 @@ def _disk(directory: Path) -> Finding:
     there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     found = f"{free / GIB:.1f} GiB free at {there.absolute()}"
-    return Finding("disk", free >= MIN_FREE_BYTES, found, "make room, or set STREAM_DATA_DIR")
+    remedy = f"{MIN_FREE_BYTES / GIB:.0f} GiB are little already: make room, or set STREAM_DATA_DIR"
+    return Finding("disk", free >= MIN_FREE_BYTES, found, remedy, needed=False)

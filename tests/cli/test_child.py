@@ -1,4 +1,6 @@
 import asyncio
+import sys
+from collections.abc import Sequence
 
 import psutil
 import pytest
@@ -46,23 +48,33 @@ def _a_child_came_and_went() -> None:
 @pytest.mark.parametrize(
     ("chunks", "expected"),
     [
-        ([b"one\ntwo\n"], "one\ntwo\n"),
-        ([b"on", b"e\ntw", b"o\n"], "one\ntwo\n"),
-        ([b"no end"], "no end\n"),
-        ([b"\xff\n"], "\ufffd\n"),
-        ([b"x" * 200_000], "x" * 200_000 + "\n"),
-        ([], ""),
+        ([b"one\ntwo\n"], ["one\ntwo\n"]),
+        ([b"on", b"e\ntw", b"o\n"], ["one\n", "two\n"]),
+        ([b"one\n", b"no end"], ["one\n", "no end\n"]),
+        ([b"\xc3", b"\xa9\n", b"\xff\n"], ["\u00e9\n", "\ufffd\n"]),
+        ([b"x" * 64 * 1024] * 3, ["x" * 128 * 1024 + "\n", "x" * 64 * 1024 + "\n"]),
+        ([], []),
     ],
 )
 def test_relay_passes_on_everything_in_whole_lines(
-    capsys: pytest.CaptureFixture[str], chunks: list[bytes], expected: str
+    monkeypatch: pytest.MonkeyPatch, chunks: list[bytes], expected: list[str]
 ) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(sys.stderr, "write", written.append)
+
     async def relayed() -> None:
-        stream = asyncio.StreamReader()
-        for chunk in chunks:
-            stream.feed_data(chunk)
-        stream.feed_eof()
-        await child._relay(stream)
+        await child._relay(Chunks(chunks))
 
     asyncio.run(relayed())
-    assert capsys.readouterr().err.replace("\n", "") == expected.replace("\n", "")
+    assert written == expected
+
+
+class Chunks(asyncio.StreamReader):
+    """Gives them one by one, however fast they are read."""
+
+    def __init__(self, chunks: Sequence[bytes]) -> None:
+        super().__init__()
+        self._chunks = iter(chunks)
+
+    async def read(self, n: int = -1) -> bytes:
+        return next(self._chunks, b"")

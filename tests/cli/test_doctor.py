@@ -1,5 +1,11 @@
+from io import StringIO
 from pathlib import Path
 
+import pytest
+from rich.console import Console
+
+from cli import doctor
+from media.settings import DataSettings, Settings
 from tests.cli.service import run
 
 
@@ -18,3 +24,15 @@ def test_missing_program_is_named_with_its_remedy(tmp_path: Path) -> None:
     assert answer.returncode == 1
     assert "missing" in answer.stdout
     assert "apt install redis-server" in answer.stdout
+
+
+def test_little_room_is_said_and_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "MIN_FREE_BYTES", 1 << 80)
+    output = StringIO()
+    settings = Settings(data=DataSettings(dir=tmp_path / "data"))
+    assert doctor.examine(settings, Console(file=output, width=400))
+    (line,) = (line for line in output.getvalue().splitlines() if "GiB free" in line)
+    assert line.startswith("advice")
+    assert "make room, or set STREAM_DATA_DIR" in line
