@@ -38,7 +38,7 @@ def make_api(
     metrics = Metrics(origin)
     signer = SignedPuts(list(keys.secrets.values()))
     operations = [
-        *System(stores, metrics).operations(),
+        *System(settings.app, stores, metrics).operations(),
         *Uploads(stores, settings, signer, metrics).operations(),
         *DirectUpload(stores, signer, settings.server.readtimeout).operations(),
         *Titles(stores, keys, settings, origin).operations(),

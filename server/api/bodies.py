@@ -119,7 +119,12 @@ class Playback(Shown):
 
 
 class Health(Shown):
+    """What answers, as `app` in the configuration has it."""
+
     status: Literal["ok"] = "ok"
+    name: str
+    version: str
+    environment: str
 
 
 class Ready(Shown):

@@ -8,7 +8,17 @@ from prometheus_client.registry import Collector
 from server.origin.app import Origin
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-ORIGIN_LEVELS = frozenset({"entries", "bytes"})  # the other statistics only ever grow
+ORIGIN_COUNTERS = {
+    "hits": "Requests for objects that were answered from the cache",
+    "misses": "Requests for objects that the cache did not hold",
+    "evictions": "Objects dropped from the cache to make room for others",
+    "rejections": "Objects too large to be kept in the cache",
+    "refusals": "Requests without a token that gives access",
+}
+ORIGIN_LEVELS = {
+    "entries": "Objects in the cache now",
+    "bytes": "Memory that the objects in the cache take now, in bytes",
+}
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
 
@@ -54,5 +64,8 @@ class _OriginStats(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for name, value in asdict(self._origin.stats()).items():
-            family = GaugeMetricFamily if name in ORIGIN_LEVELS else CounterMetricFamily
-            yield family(f"headrace_origin_cache_{name}", "See server/origin/app.py", value)
+            metric = f"headrace_origin_cache_{name}"
+            if name in ORIGIN_LEVELS:
+                yield GaugeMetricFamily(metric, ORIGIN_LEVELS[name], value)
+            else:
+                yield CounterMetricFamily(metric, ORIGIN_COUNTERS[name], value)

@@ -1,7 +1,7 @@
 """The OpenAPI description, made from the operations that also make the routes."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from http import HTTPStatus
 
 from pydantic import BaseModel
@@ -61,7 +61,7 @@ def _operation(operation: Operation) -> JsonObject:
     described: JsonObject = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "parameters": [*_path_parameters(operation.path), *_query_parameters(operation.query)],
+        "parameters": [*_path_parameters(operation.path), *_query_parameters(operation)],
         "responses": {str(operation.gives.status): _given(operation.gives), **_problems(operation)},
         "security": [{"user": []}] if operation.for_user else [],
     }
@@ -75,9 +75,10 @@ def _path_parameters(path: str) -> Iterator[JsonObject]:
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-def _query_parameters(query: Mapping[str, JsonObject]) -> Iterator[JsonObject]:
-    for name, schema in query.items():
-        yield {"name": name, "in": "query", "schema": schema}
+def _query_parameters(operation: Operation) -> Iterator[JsonObject]:
+    for name, schema in operation.query.items():
+        required = operation.query_required
+        yield {"name": name, "in": "query", "required": required, "schema": schema}
 
 
 def _taken(takes: Takes) -> JsonObject:

@@ -48,6 +48,7 @@ class Operation:
     gives: Gives
     takes: Takes | None = None
     query: Mapping[str, dict[str, object]] = field(default_factory=dict)
+    query_required: bool = False
     problems: tuple[type[Exception], ...] = ()
     for_user: bool = True
     bounded: bool = True  # by server.writetimeout; an upload takes what it takes

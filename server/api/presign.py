@@ -95,6 +95,7 @@ class DirectUpload:
                 Gives(200, "The file is stored.", media_type=None, headers=("ETag",)),
                 takes=Takes("application/octet-stream", {}),
                 query=_SIGNED,
+                query_required=True,
                 problems=(
                     SignatureRefused,
                     TitleNotFound,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
+from media.settings import AppSettings
 from server.api.bodies import Health, Ready, answer
 from server.api.metrics import CONTENT_TYPE, Metrics
 from server.api.operations import Gives, Operation
@@ -17,7 +18,8 @@ STORE_TIMEOUT_S = 2  # what asks here asks again soon, and gives up early
 
 
 class System:
-    def __init__(self, stores: Stores, metrics: Metrics) -> None:
+    def __init__(self, app: AppSettings, stores: Stores, metrics: Metrics) -> None:
+        self._health = Health.model_validate(app)
         self._stores = stores
         self._metrics = metrics
 
@@ -51,7 +53,7 @@ class System:
         ]
 
     async def get_health(self, request: Request) -> Response:
-        return answer(Health())
+        return answer(self._health)
 
     async def get_ready(self, request: Request) -> Response:
         checks = {

@@ -41,10 +41,15 @@ class Server:
 
 @contextmanager
 def running_server(
-    folder: Path, *, page: Path | None = None, **server_settings: object
+    folder: Path,
+    *,
+    page: Path | None = None,
+    app: dict[str, str] | None = None,
+    **server_settings: object,
 ) -> Iterator[Server]:
     """Ends well, or the test fails."""
-    settings = {"data": {"dir": str(folder / "var")}, "server": server_settings}
+    data = {"dir": str(folder / "var")}
+    settings = {"app": app or {}, "data": data, "server": server_settings}
     port = _free_port()
     environment = os.environ | {SETTINGS: json.dumps(settings)}
     if page is not None:

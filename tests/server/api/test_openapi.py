@@ -99,6 +99,17 @@ def test_path_parameters_are_described(description: Description) -> None:
         assert described == ({"id"} if "{id}" in path else set())
 
 
+def test_signed_url_needs_its_whole_query_and_a_list_none(description: Description) -> None:
+    required = {
+        (method, path): {p["name"]: p["required"] for p in operation["parameters"]}
+        for method, path, operation in description.operations()
+    }
+    assert required["PUT", "/api/v1/upload/{id}"] == dict.fromkeys(
+        ("id", "expires", "max", "signature"), True
+    )
+    assert required["GET", "/api/v1/media"] == {"limit": False, "cursor": False}
+
+
 def test_problems_have_one_type_each_and_a_real_status() -> None:
     types = [kind.type for kind in KINDS.values()]
     assert len(set(types)) == len(types)

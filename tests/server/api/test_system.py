@@ -1,15 +1,27 @@
 import re
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.server.api.service import Server, metric
+from tests.server.api.service import Server, metric, running_server
 
 
 def test_health_and_readiness_need_no_user(client: httpx.Client) -> None:
     del client.headers["X-User-ID"]
-    assert client.get("/health").json() == {"status": "ok"}
+    assert client.get("/health").json() == {
+        "status": "ok",
+        "name": "headrace",
+        "version": "0.1.0",
+        "environment": "development",
+    }
     assert client.get("/ready").json() == {"status": "ready"}
+
+
+def test_health_tells_what_the_configuration_calls_it(tmp_path: Path) -> None:
+    called = {"name": "media", "version": "7.1", "environment": "staging"}
+    with running_server(tmp_path, app=called) as server:
+        assert httpx.get(f"{server.url}/health").json() == {"status": "ok", **called}
 
 
 def test_metrics_count_requests_jobs_and_the_origin(server: Server, client: httpx.Client) -> None:
@@ -29,6 +41,7 @@ def test_metrics_count_requests_jobs_and_the_origin(server: Server, client: http
     assert metric(after, "headrace_jobs_up") == 1
     for priority in ("high", "normal", "low"):
         assert metric(after, f'headrace_jobs{{state="waiting-{priority}"}}') >= 0
+    assert "# HELP headrace_origin_cache_hits_total Requests for objects" in after
     refusals = "headrace_origin_cache_refusals_total"
     assert metric(after, refusals) - metric(before, refusals) == 1
 
