@@ -9,7 +9,7 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench native player setup setup-dev tools-run tools-test clean
+.PHONY: help run test debug check format bench native player setup setup-dev tools-run tools-test clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 12
@@ -19,6 +19,12 @@ run: setup  ## start the service; FILE=clip.mp4 also uploads that clip
 
 test: setup-dev tools-test tests/node_modules/.installed  ## run all tests; ARGS="tests/cli -x" some
 	@$(BIN)/python -m pytest $(ARGS)
+
+debug: setup-dev  ## run the tests of the native modules on a build that checks itself
+	@mkdir -p build/debug/native && cp native/__init__.py build/debug/native
+	@HEADRACE_DEBUG=1 $(BIN)/python setup.py --quiet build_ext --parallel "$$(nproc)" \
+		--build-lib build/debug --build-temp build/debug/objects
+	@PYTHONPATH=build/debug:. $(BIN)/python -P -m pytest tests/native $(ARGS)
 
 check: setup-dev  ## format, lint, types, stubs, import contracts, the player page's own check
 	$(BIN)/ruff format --check .

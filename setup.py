@@ -1,7 +1,7 @@
 """Builds the Cython modules of native/; everything else is in pyproject.toml.
 
-HEADRACE_DEBUG=1 builds with bounds checks, assertions and line tracing; HEADRACE_ONLY=mux,origin
-builds just these modules.
+HEADRACE_DEBUG=1 builds with bounds checks, assertions and line tracing (`make debug` does, beside
+the normal modules, and runs their tests on it); HEADRACE_ONLY=mux,origin builds just these modules.
 """
 
 import os
@@ -34,7 +34,7 @@ setup(
             "cdivision": True,
             "linetrace": DEBUG,
         },
-        build_dir="build",
+        build_dir="build/debug" if DEBUG else "build",  # the C source differs too
         nthreads=os.cpu_count() or 1,
         quiet=True,
     )
