@@ -43,10 +43,12 @@ for part in $(python_parts); do
 done
 need gcc gcc cc
 need npm npm
-need redis-server redis-server valkey-server
-if [ "$purpose" = test ]; then
+if [ "$purpose" = test ]; then  # the tests call these by name
+    need redis-server redis-server
     need ffmpeg ffmpeg
-    need chromium chromium chromium-browser google-chrome
+    need chromium chromium
+else
+    need redis-server redis-server valkey-server
 fi
 
 if [ -z "$missing" ]; then exit 0; fi
