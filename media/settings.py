@@ -51,7 +51,7 @@ class AppSettings(Section):
 class ServerSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=1, le=65535)
-    readtimeout: Duration = timedelta(seconds=75)  # of a request head, and of silence in a body
+    readtimeout: Duration = timedelta(seconds=75)  # a head, idleness, 64 KiB of a body
     writetimeout: Duration = timedelta(seconds=30)  # to answer a control request
     maxupload: ByteSize = ByteSize(20 * 1024**3)
     publicurl: str | None = None  # what playback and upload URLs begin with; default: the request
