@@ -1,6 +1,7 @@
 """A job engine to try things on: scripted titles, workers in this process or in their own.
 
-Run as a module, it is a worker process: `python -m tests.stores.engine URL DIRECTORY SLOTS`.
+Run as a module, it is a worker process:
+`python -m tests.stores.engine URL DIRECTORY SLOTS LOCK_MS RENEW_MS CHECK_MS`.
 Whatever the workers do is a line in DIRECTORY/events: `run m1 video-00000`.
 """
 
@@ -24,7 +25,8 @@ from stores.jobs.slot import Lease
 from stores.jobs.worker import BullWorker
 
 REPOSITORY = Path(__file__).parents[2]
-LEASE = Lease(lock_ms=2000, renew_ms=400, check_ms=200)
+QUICK_LEASE = Lease(lock_ms=2000, renew_ms=400, check_ms=200)  # while Redis stays up
+OUTAGE_LEASE = Lease(lock_ms=6000, renew_ms=1000, check_ms=500)  # 5 s away; the client is within 1
 GRACE_S = 20.0
 
 FATAL = Failure("unplayable", "the file is damaged", retryable=False)
@@ -105,6 +107,7 @@ class Engine:
     directory: Path
     redis: EmbeddedRedis
     jobs: BullJobs
+    lease: Lease
 
     def script(self, media_id: str, script: Script | None = None) -> str:
         path = self.directory / f"{media_id}.json"
@@ -124,7 +127,7 @@ class Engine:
     @contextlib.asynccontextmanager
     async def worker(self, slots: int = 1, timeout_s: float = 30) -> AsyncIterator[BullWorker]:
         handler = ScriptedHandler(self.directory)
-        worker = BullWorker(self.redis.url, handler, slots, timeout_s, lease=LEASE)
+        worker = BullWorker(self.redis.url, handler, slots, timeout_s, lease=self.lease)
         running = asyncio.create_task(worker.run())
         try:
             yield worker
@@ -138,6 +141,7 @@ class Engine:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", __name__, self.redis.url, str(self.directory), str(slots)),
+            *map(str, (self.lease.lock_ms, self.lease.renew_ms, self.lease.check_ms)),
             cwd=REPOSITORY,
         )
         try:
@@ -156,17 +160,17 @@ async def until(condition: Callable[[], bool], what: str, timeout_s: float = 30)
 
 
 @contextlib.asynccontextmanager
-async def open_engine(directory: Path) -> AsyncIterator[Engine]:
+async def open_engine(directory: Path, lease: Lease = QUICK_LEASE) -> AsyncIterator[Engine]:
     async with EmbeddedRedis(directory / "run") as redis:
         jobs = BullJobs(redis.url)
         try:
-            yield Engine(directory, redis, jobs)
+            yield Engine(directory, redis, jobs, lease)
         finally:
             await jobs.close()
 
 
-async def work(url: str, directory: Path, slots: int) -> None:
-    worker = BullWorker(url, ScriptedHandler(directory), slots, 60, lease=LEASE)
+async def work(url: str, directory: Path, slots: int, lease: Lease) -> None:
+    worker = BullWorker(url, ScriptedHandler(directory), slots, 60, lease=lease)
     running = asyncio.create_task(worker.run())
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -178,4 +182,5 @@ async def work(url: str, directory: Path, slots: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
+    url, folder, *numbers = sys.argv[1:]
+    asyncio.run(work(url, Path(folder), int(numbers[0]), Lease(*map(int, numbers[1:]))))

@@ -258,7 +258,7 @@ def test_a_title_with_waiting_tasks_is_cancelled_without_a_worker(tmp_path: Path
 
 def test_a_job_that_takes_too_long_fails_without_another_try(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with open_engine(tmp_path) as engine, engine.worker(timeout_s=0.5):
+        async with open_engine(tmp_path) as engine, engine.worker(timeout_s=2):
             engine.script("m1", Script({"audio": ["hold"]}))
             await engine.jobs.enqueue("m1", Priority.NORMAL)
             assert await settled(engine, "m1") is JobState.FAILED
@@ -267,7 +267,7 @@ def test_a_job_that_takes_too_long_fails_without_another_try(tmp_path: Path) -> 
                 "cancelled run m1 audio",
             ]
             assert await engine.jobs.failure("m1") == Failure(
-                "timeout", "task audio took longer than 0.5 s", retryable=True
+                "timeout", "task audio took longer than 2 s", retryable=True
             )
 
     asyncio.run(scenario())

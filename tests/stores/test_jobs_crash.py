@@ -11,7 +11,7 @@ import pytest
 
 from media.asset import Priority
 from stores.jobs.base import JobState
-from tests.stores.engine import Engine, Script, open_engine, until
+from tests.stores.engine import OUTAGE_LEASE, Engine, Script, open_engine, until
 
 
 async def settled(engine: Engine, media_id: str) -> JobState:
@@ -78,7 +78,7 @@ def test_a_title_that_kills_its_workers_fails(tmp_path: Path) -> None:
 
 def test_a_redis_that_dies_disturbs_no_task(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with open_engine(tmp_path) as engine, engine.worker(slots=2):
+        async with open_engine(tmp_path, OUTAGE_LEASE) as engine, engine.worker(slots=2):
             engine.script("m1", Script({"a": ["hold"], "b": ["hold"], "c": ["ok"]}))
             await engine.jobs.enqueue("m1", Priority.NORMAL)
             await engine.until("run m1 a", "run m1 b")
@@ -98,7 +98,7 @@ def test_a_redis_that_dies_disturbs_no_task(tmp_path: Path) -> None:
 
 def test_a_cancellation_is_heard_after_redis_died(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with open_engine(tmp_path) as engine, engine.worker():
+        async with open_engine(tmp_path, OUTAGE_LEASE) as engine, engine.worker():
             engine.script("m1", Script({"a": ["hold"]}))
             await engine.jobs.enqueue("m1", Priority.NORMAL)
             await engine.until("run m1 a")
@@ -160,7 +160,7 @@ def test_every_title_completes_once_whoever_dies(tmp_path: Path) -> None:
                 await worker.wait()
 
     async def scenario() -> None:
-        async with open_engine(tmp_path) as engine:
+        async with open_engine(tmp_path, OUTAGE_LEASE) as engine:
             engine.release()
             for media_id in titles:
                 script = Script({name: ["slow"] for name in tasks})
