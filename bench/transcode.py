@@ -8,7 +8,6 @@ other, several rounds in turn. CPU seconds stand beside wall time because machin
 import argparse
 import json
 import os
-import platform
 import socket
 import subprocess
 import sys
@@ -17,6 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
@@ -29,7 +30,8 @@ from media.ladder import plan_ladder
 from media.settings import DEFAULT_PROFILES, FfmpegSettings
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "bench" / "results"
+RESULTS = ROOT / "bench" / "results"  # raw, not committed
+REPORT = ROOT / "bench" / "transcode.md"
 SOURCE_CLIP = ROOT / "tests" / "media" / "hevc-1080p30.mp4"
 USER = {"X-User-ID": "bench"}
 POLL_S = 0.02
@@ -149,24 +151,62 @@ def wait_for_title(client: httpx.Client, media_id: str, uploaded: float) -> tupl
         time.sleep(POLL_S)
 
 
-def show(console: Console, runs: list[Run], seconds: int) -> None:
-    table = Table(title=f"{seconds} s of 1080p30, whole ladder, median of {len(runs) // 2}")
-    for heading in ("", "wall s", "CPU s", "peak MB", "output MB", "playable s"):
-        table.add_column(heading, justify="right" if heading else "left")
-    medians = {}
-    for who in ("ffmpeg", "headrace"):
-        own = [run for run in runs if run.who == who]
-        wall, cpu = median(r.wall_s for r in own), median(r.cpu_s for r in own)
-        memory, size = median(r.peak_memory_mb for r in own), median(r.bytes for r in own)
-        playable = [r.playable_s for r in own if r.playable_s is not None]
-        first = f"{median(playable):.2f}" if playable else "at the end"
-        table.add_row(who, f"{wall:.1f}", f"{cpu:.1f}", f"{memory:.0f}", f"{size / 1e6:.1f}", first)
-        medians[who] = (wall, cpu)
-    ratios = [
-        ours / theirs for ours, theirs in zip(medians["headrace"], medians["ffmpeg"], strict=True)
+PEERS = {"ffmpeg": run_ffmpeg, "headrace": run_headrace}
+HEADINGS = ("", "wall s", "CPU s", "peak MB", "output MB", "playable s")
+
+
+def rows(runs: list[Run]) -> list[tuple[str, ...]]:
+    """Medians of each, and the ratios that are the claim."""
+    ffmpeg, headrace = (_medians([run for run in runs if run.who == who]) for who in PEERS)
+    ratios = [ours / theirs for ours, theirs in zip(headrace[:4], ffmpeg[:4], strict=True)]
+    return [
+        ("ffmpeg", *(f"{value:.1f}" for value in ffmpeg[:4]), "at the end"),
+        ("headrace", *(f"{value:.1f}" for value in headrace)),
+        ("headrace / ffmpeg", *(f"{ratio:.2f}" for ratio in ratios), ""),
     ]
-    table.add_row("headrace / ffmpeg", *(f"{ratio:.2f}" for ratio in ratios), "", "", "")
+
+
+def _medians(runs: list[Run]) -> list[float]:
+    values = [
+        median(run.wall_s for run in runs),
+        median(run.cpu_s for run in runs),
+        median(run.peak_memory_mb for run in runs),
+        median(run.bytes for run in runs) / 1e6,
+    ]
+    playable = [run.playable_s for run in runs if run.playable_s is not None]
+    return [*values, median(playable)] if playable else values
+
+
+def show(console: Console, runs: list[Run], title: str) -> None:
+    table = Table(title=title)
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in rows(runs):
+        table.add_row(*row)
     console.print(table)
+
+
+def report(runs: list[Run], title: str) -> str:
+    """The page that is committed: dated, with the machine and both versions."""
+    lines = [
+        "# Transcoding beside ffmpeg's command line",
+        "",
+        f"{title}, {len(runs) // len(PEERS)} rounds in turn on one machine; {date.today()}, "
+        f"{os.cpu_count()} cores, {_ffmpeg_version()}, PyAV {version('av')}.",
+        "",
+        *(f"| {' | '.join(row)} |" for row in (HEADINGS, ["---"] * len(HEADINGS), *rows(runs))),
+        "",
+        "Same source, renditions, preset, rate control, GOPs and audio. Wall time of Headrace is "
+        "from the end of the upload to `ready`, verification included; its CPU and memory are those "
+        "of all its processes (proportional set size). `playable` is the time to the first "
+        "published second of all renditions. Written by `make bench`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _ffmpeg_version() -> str:
+    text = subprocess.run(["ffmpeg", "-version"], check=True, capture_output=True, text=True).stdout
+    return " ".join(text.split()[:3])
 
 
 def main() -> None:
@@ -175,23 +215,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (3)")
     options = parser.parse_args()
     console = Console()
-    RESULTS.mkdir(exist_ok=True)
     runs: list[Run] = []
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source.mp4"
         with console.status("making the source"):
             make_source(source, options.seconds)
         for round_number in range(options.rounds):
-            for run in (run_ffmpeg, run_headrace):
+            for run in PEERS.values():
                 with console.status(f"round {round_number + 1}: {run.__name__[4:]}"):
                     runs.append(run(source))
                 console.print(f"round {round_number + 1}: {runs[-1]}")
-    show(console, runs, options.seconds)
-    results = {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "runs": [asdict(run) for run in runs],
-    }
-    (RESULTS / "transcode.json").write_text(json.dumps(results, indent=1))
+    title = f"The whole ladder of {options.seconds} s of 1080p30"
+    show(console, runs, title)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "transcode.json").write_text(json.dumps([asdict(run) for run in runs], indent=1))
+    REPORT.write_text(report(runs, title))
 
 
 if __name__ == "__main__":
