@@ -197,8 +197,8 @@ def report(runs: list[Run], title: str) -> str:
         *(f"| {' | '.join(row)} |" for row in (HEADINGS, ["---"] * len(HEADINGS), *rows(runs))),
         "",
         "Same source, renditions, preset, rate control, GOPs and audio. Wall time of Headrace is "
-        "from the end of the upload to `ready`, verification included; its CPU and memory are those "
-        "of all its processes (proportional set size). `playable` is the time to the first "
+        "from the end of the upload to `ready`, verification included; its CPU and memory are "
+        "those of all its processes (proportional set size). `playable` is the time to the first "
         "published second of all renditions. Written by `make bench`.",
     ]
     return "\n".join(lines) + "\n"
