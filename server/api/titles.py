@@ -15,7 +15,7 @@ from server.origin.app import Origin
 from server.problems import InvalidFields, NotPlayable, TitleFailed, TitleNotFound
 from server.tokens import TokenKeys, issue, playback_path
 from stores.catalog.base import Catalog, InvalidCursor
-from stores.errors import NotFound, Unavailable
+from stores.errors import Conflict, NotFound, Unavailable
 from stores.removal import remove_title
 from stores.wiring import Stores
 
@@ -113,12 +113,21 @@ class Titles:
     async def delete_media(self, request: Request) -> Response:
         asset = await own_title(self._stores.catalog, request)
         try:
-            await remove_title(self._stores, asset.id)
-        except NotFound as exc:  # another deletion was first
+            await self._stores.catalog.transition(asset.id, Status.DELETING)
+            await self._remove(asset.id)
+        except (Conflict, NotFound) as exc:  # another deletion was first
             raise TitleNotFound() from exc
-        if self._origin is not None:
-            self._origin.purge(media_prefix(asset.id))
         return Response(status_code=204)
+
+    async def _remove(self, media_id: str) -> None:
+        if self._origin is None:
+            await remove_title(self._stores, media_id)
+            return
+        # Its objects may outlive this request by hours, if a store is away. The title stays
+        # withheld then: a few bytes each, as long as this process runs.
+        self._origin.withhold(media_prefix(media_id))
+        await remove_title(self._stores, media_id)
+        self._origin.release(media_prefix(media_id))
 
     async def get_playback(self, request: Request) -> Response:
         asset = await own_title(self._stores.catalog, request)

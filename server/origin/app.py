@@ -42,6 +42,13 @@ class Origin:
         """Forget every object below a prefix, so that it is read anew or found missing."""
         return self._filler.purge(prefix)
 
+    def withhold(self, prefix: str) -> None:
+        """Serve nothing below a title's prefix any more, until `release`."""
+        self._filler.withhold(prefix)
+
+    def release(self, prefix: str) -> None:
+        self._filler.release(prefix)
+
     def stats(self) -> OriginStats:
         objects = self._core.objects
         return OriginStats(

@@ -45,6 +45,7 @@ class Filler:
         self._reads = asyncio.Semaphore(MAX_READS)
         self._waiters = 0
         self._purges = 0
+        self._withheld: set[str] = set()
 
     async def fill(self, miss: Miss) -> Response:
         fetch = self._fetches.get(miss.key)
@@ -66,9 +67,17 @@ class Filler:
         self._purges += 1
         return self._core.objects.purge(prefix) + self._core.missing.purge(prefix)
 
+    def withhold(self, prefix: str) -> None:
+        """Answer as if nothing were below a title's prefix, whatever the store still holds."""
+        self._withheld.add(prefix)
+        self.purge(prefix)
+
+    def release(self, prefix: str) -> None:
+        self._withheld.discard(prefix)
+
     async def _fetch(self, key: str) -> CachedObject | Response:
         suffix = PurePosixPath(key).suffix
-        if suffix not in CONTENT_TYPES:
+        if suffix not in CONTENT_TYPES or _title_prefix(key) in self._withheld:
             return self._core.remember_missing(key, time.time())
         try:
             async with self._reads:
@@ -82,6 +91,11 @@ class Filler:
         if purges == self._purges:
             self._core.objects.put(key, found, found.size, time.time() + kept_for_s)
         return found
+
+
+def _title_prefix(key: str) -> str:
+    kind, media_id, _ = key.split("/", 2)
+    return f"{kind}/{media_id}/"
 
 
 def build(suffix: str, body: bytes, info: ObjectInfo) -> tuple[CachedObject, float]:

@@ -11,7 +11,15 @@ import httpx
 import psutil
 import pytest
 
-from tests.server.api.service import Server, client_of, description_of, metric, running_server
+from tests.server.api.service import (
+    Server,
+    client_of,
+    description_of,
+    metric,
+    player_page,
+    running_server,
+)
+from tests.server.api.test_titles import playable
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,7 @@ class Answers:
     uploaded: httpx.Response
     deleted: httpx.Response
     listed: httpx.Response
+    played: list[httpx.Response]  # before the deletion, and after it
 
 
 @contextmanager
@@ -38,20 +47,23 @@ def frozen_redis(server: Server) -> Iterator[None]:
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answers]:
     folder = tmp_path_factory.mktemp("engine-away")
     with (
-        running_server(folder, writetimeout="3s") as server,
+        running_server(folder, page=player_page(folder), writetimeout="3s") as server,
         client_of(server, description_of(server)) as client,
     ):
-        media = client.post("/api/v1/upload", files={"file": b"bytes"}).json()
+        media_id = playable(server, client)
+        url = client.get(f"/api/v1/media/{media_id}/playback").json()["url"]
+        played = [httpx.get(url)]
         requests = [
             ("GET", "/ready", None),
             ("GET", "/metrics", None),
             ("POST", "/api/v1/upload", {"file": b"bytes"}),
-            ("DELETE", f"/api/v1/media/{media['id']}", None),
+            ("DELETE", f"/api/v1/media/{media_id}", None),
         ]
         with frozen_redis(server), ThreadPoolExecutor(len(requests)) as pool:
             waiting = [pool.submit(client.request, m, p, files=f) for m, p, f in requests]
             ready, metrics, uploaded, deleted = (future.result() for future in waiting)
-            yield Answers(ready, metrics, uploaded, deleted, client.get("/api/v1/media"))
+            played.append(httpx.get(url))
+            yield Answers(ready, metrics, uploaded, deleted, client.get("/api/v1/media"), played)
 
 
 def test_readiness_names_the_store_that_fails(answers: Answers) -> None:
@@ -75,3 +87,7 @@ def test_request_that_needs_the_engine_is_given_up(answers: Answers) -> None:
     assert answers.deleted.status_code == 503
     assert answers.deleted.json()["type"] == "urn:headrace:problem:answer-timeout"
     assert int(answers.deleted.headers["Retry-After"]) > 0
+
+
+def test_title_whose_deletion_is_unfinished_is_not_served(answers: Answers) -> None:
+    assert [answer.status_code for answer in answers.played] == [200, 404]

@@ -179,6 +179,29 @@ def test_what_was_read_before_a_purge_is_not_kept(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+def test_what_is_withheld_is_missing_although_it_is_stored(tmp_path: Path) -> None:
+    async def body(origin: Origin, objects: HeldObjects) -> None:
+        for name in ("a.m4s", "b.m4s"):
+            await objects.put(f"v/m1/1/{name}", b"abc")
+        assert (await ask(origin, "a.m4s")).status == 200
+        origin.withhold("v/m1/")
+        assert [(await ask(origin, name)).status for name in ("a.m4s", "b.m4s")] == [404, 404]
+        origin.release("v/m1/")
+        await objects.put("v/m1/1/c.m4s", b"abc")
+        assert (await ask(origin, "c.m4s")).status == 200
+
+    run(tmp_path, body)
+
+
+def test_title_beside_a_withheld_one_is_served(tmp_path: Path) -> None:
+    async def body(origin: Origin, objects: HeldObjects) -> None:
+        await objects.put("v/m1/1/a.m4s", b"abc")
+        origin.withhold("v/m10/")
+        assert (await ask(origin, "a.m4s")).status == 200
+
+    run(tmp_path, body)
+
+
 def test_an_object_above_its_share_of_the_cache_is_passed_through(tmp_path: Path) -> None:
     async def body(origin: Origin, objects: HeldObjects) -> None:
         large = bytes((1 << 17) + 1)
