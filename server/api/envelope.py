@@ -1,5 +1,7 @@
+import asyncio
 import re
 import time
+from contextlib import suppress
 from secrets import token_hex
 
 import structlog
@@ -8,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.metrics import Metrics
 from server.problems import problem_response
+
+DISCARD_S = 1.0  # for the rest of a refused body
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -23,40 +27,59 @@ class Envelope:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _Exchange(self._app, scope, send).run(receive, self._metrics)
+        await _Exchange(self._app, scope, receive, send).run(self._metrics)
 
 
 class _Exchange:
-    def __init__(self, app: ASGIApp, scope: Scope, send: Send) -> None:
+    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         self._app = app
         self._scope = scope
+        self._receive = receive
         self._send = send
         self._status = 0  # until the answer has begun
-        given = Request(scope).headers.get("x-request-id", "")
+        headers = Request(scope).headers
+        given = headers.get("x-request-id", "")
         self._id = given if _REQUEST_ID.fullmatch(given) else token_hex(8)
+        has_body = "content-length" in headers or "transfer-encoding" in headers
+        self._more_comes = has_body and "expect" not in headers  # who expects waits to be asked
 
-    async def run(self, receive: Receive, metrics: Metrics) -> None:
+    async def run(self, metrics: Metrics) -> None:
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request=self._id):
             try:
-                await self._app(self._scope, receive, self._begin)
+                await self._app(self._scope, self._take, self._begin)
             except Exception as exc:
                 _log.exception("request failed")
                 if self._status:  # too late for another answer: let the server cut it off
                     raise
-                await problem_response(Request(self._scope), exc)(self._scope, receive, self._begin)
+                answer = problem_response(Request(self._scope), exc)
+                await answer(self._scope, self._take, self._begin)
             finally:
                 self._report(time.perf_counter() - started, metrics)
+
+    async def _take(self) -> Message:
+        message = await self._receive()
+        self._more_comes = message.get("more_body", False)
+        return message
 
     async def _begin(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
+            await self._discard_rest()
             message["headers"] = [
                 *message["headers"],
                 (b"x-request-id", self._id.encode()),
                 (b"x-content-type-options", b"nosniff"),
             ]
         await self._send(message)
+
+    async def _discard_rest(self) -> None:
+        """A client that writes its whole body before it reads loses the answer when the
+        connection is closed meanwhile; it gets a moment to finish."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_S):
+                while self._more_comes:
+                    await self._take()
 
     def _report(self, duration_s: float, metrics: Metrics) -> None:
         route = getattr(self._scope.get("route"), "path", "unmatched")

@@ -15,7 +15,7 @@ from tests.server.api.forms import CONTENT_TYPE, file_part, form
 from tests.server.api.service import Server, client_of, description_of, running_server
 
 WAIT_S = 10
-GIGABYTE = 1 << 30
+LARGE_BYTES = 512 << 20
 MEMORY_GROWTH_BYTES = 16 << 20
 
 
@@ -112,6 +112,27 @@ def test_too_large_upload_is_refused_before_its_end(server: Server, client: http
     assert (status, problem["type"]) == (413, "urn:headrace:problem:too-large")
 
 
+@pytest.mark.usefixtures("nothing_left")
+def test_refusal_reaches_a_client_that_sends_everything_before_it_reads(
+    server: Server, client: httpx.Client
+) -> None:
+    length = 40 << 20
+    with upload_head(server, user_of(client), length) as connection:
+        connection.sendall(b"x" * length)
+        status, problem = response_of(connection)
+    assert (status, problem["type"]) == (413, "urn:headrace:problem:too-large")
+
+
+def test_refusal_does_not_ask_for_a_body_that_waits_to_be_asked(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S) as connection:
+        connection.sendall(
+            b"POST /api/v1/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+            b"Expect: 100-continue\r\nConnection: close\r\n\r\n"
+        )
+        status, problem = response_of(connection)
+    assert (status, problem["type"]) == (401, "urn:headrace:problem:user-missing")
+
+
 def test_title_deleted_while_it_is_uploaded_leaves_nothing(
     server: Server, client: httpx.Client
 ) -> None:
@@ -136,10 +157,10 @@ def test_large_upload_does_not_grow_the_process(tmp_path: Path) -> None:
         before = peak = worker.memory_info().rss
         block = b"\x00" * (4 << 20)
         first, last = file_part(b"")[:-2], b"\r\n" + form([])
-        length = len(first) + GIGABYTE + len(last)
+        length = len(first) + LARGE_BYTES + len(last)
         with upload_head(server, user_of(client), length) as connection:
             connection.sendall(first)
-            for _ in range(GIGABYTE // len(block)):
+            for _ in range(LARGE_BYTES // len(block)):
                 connection.sendall(block)
                 peak = max(peak, worker.memory_info().rss)
             connection.sendall(last)
