@@ -32,18 +32,32 @@ SAMPLE_FORMAT = "fltp"  # what FFmpeg's AAC encoder takes
 # The resampler follows the source's clock: small drift is stretched away, up to this many
 # samples a second, and a gap of 0.1 s or more is filled with silence.
 DRIFT_SAMPLES_PER_S = 1000
+# It fills a gap all at once, in memory, and a few bytes can claim one of hours: longer gaps are
+# filled here, a frame at a time.
+LONGEST_RESAMPLED_GAP_S = 1
 # A clock that goes back by more was reset (joined recordings): the sound goes on without a cut.
 CLOCK_RESET_S = 1
+# One packet of PCM can be as large as its file, and resampling multiplies it.
+MAX_FRAME_SAMPLES = 1 << 16
+MIN_SAMPLE_RATE = 1000
 MAX_FAILED_SHARE = Fraction(1, 5)
+# Sound is encoded many times faster than it is played: with the start done, pictures go first.
+HEAD_START_SEGMENTS = 4
+NICER = 10
 
 
 def encode_audio(send: Send, source: Source, plan: Plan) -> None:
     assert plan.audio is not None
     encoders = [AacEncoder(plan, rung, send) for rung in plan.audio.rungs]
+    head_start = plan.audio_boundaries[: HEAD_START_SEGMENTS + 1][-1]
+    encoded = 0
     with opened(source) as (container, _):
         for frame in exact_length(_converted(container, plan, plan.audio), plan.audio):
             for encoder in encoders:
                 encoder.encode(frame)
+            if encoded < head_start <= encoded + frame.samples:
+                os.nice(NICER)
+            encoded += frame.samples
     for encoder in encoders:
         encoder.finish()
 
@@ -113,13 +127,16 @@ class Converter:
     def push(self, frame: AudioFrame, time: Fraction | None) -> Iterator[AudioFrame]:
         if time is None or time < self._next_time - CLOCK_RESET_S:
             time = self._next_time
+        if time * AUDIO_SAMPLE_RATE >= self._audio.sample_count:
+            return  # nobody will hear it, and the time may be a damaged one
+        if time > self._next_time + LONGEST_RESAMPLED_GAP_S:
+            yield from self._silence(until=round_half_up(time * AUDIO_SAMPLE_RATE))
         self._next_time = time + Fraction(frame.samples, frame.sample_rate)
-        found = (frame.sample_rate, frame.format.name, frame.layout.name)
-        if found != self._format:
+        is_large = frame.samples > MAX_FRAME_SAMPLES
+        found = (frame.sample_rate, frame.format.name, frame.layout.name, is_large)
+        if self._graph is None or found != self._format:
             yield from self.drain()
-            self._build(frame)
-            self._format = found
-        assert self._graph is not None
+            self._graph, self._format = self._built(frame, is_large=is_large), found
         frame.time_base = Fraction(1, frame.sample_rate)
         frame.pts = round_half_up(time * frame.sample_rate)
         self._graph.push(frame)
@@ -129,6 +146,19 @@ class Converter:
         if self._graph is not None:
             self._graph.push(None)
             yield from self._counted()
+            self._graph = None
+
+    def _silence(self, *, until: int) -> Iterator[AudioFrame]:
+        yield from self.drain()
+        while self._produced < until:
+            samples = min(AAC_FRAME_SAMPLES, until - self._produced)
+            frame = AudioFrame(SAMPLE_FORMAT, _layout(self._audio), samples)
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.sample_rate, frame.time_base = AUDIO_SAMPLE_RATE, Fraction(1, AUDIO_SAMPLE_RATE)
+            frame.pts = self._produced
+            self._produced += samples
+            yield frame
 
     def _counted(self) -> Iterator[AudioFrame]:
         assert self._graph is not None
@@ -137,14 +167,17 @@ class Converter:
             self._produced += frame.samples
             yield frame
 
-    def _build(self, frame: AudioFrame) -> None:
-        self._graph = graph = Graph()
+    def _built(self, frame: AudioFrame, *, is_large: bool) -> Graph:
+        if frame.sample_rate < MIN_SAMPLE_RATE:
+            reject("undecodable", f"sound at {frame.sample_rate} samples a second is not supported")
+        graph = Graph()
         source = graph.add_abuffer(
             sample_rate=frame.sample_rate,
             format=frame.format,
             layout=frame.layout,
             time_base=Fraction(1, frame.sample_rate),
         )
+        pieces = [graph.add("asetnsamples", f"{AAC_FRAME_SAMPLES}:pad=0")] if is_large else []
         resample = graph.add(
             "aresample",
             f"{AUDIO_SAMPLE_RATE}:async={DRIFT_SAMPLES_PER_S}:first_pts={self._produced}",
@@ -154,12 +187,8 @@ class Converter:
             f"sample_fmts={SAMPLE_FORMAT}:sample_rates={AUDIO_SAMPLE_RATE}"
             f":channel_layouts={_layout(self._audio)}",
         )
-        graph.link_nodes(source, resample, form, graph.add("abuffersink")).configure()
-
-
-# Sound is encoded many times faster than it is played: with the start done, pictures go first.
-HEAD_START_SEGMENTS = 4
-NICER = 10
+        graph.link_nodes(source, *pieces, resample, form, graph.add("abuffersink")).configure()
+        return graph
 
 
 class AacEncoder:
@@ -193,8 +222,6 @@ class AacEncoder:
             self._samples.append((packet, AAC_FRAME_SAMPLES, 0, True))
             if len(self._samples) * AAC_FRAME_SAMPLES == self._end - self._start:
                 self._send(self._segment())
-                if self._number == HEAD_START_SEGMENTS:
-                    os.nice(NICER)
 
     def _segment(self) -> MediaSegment:
         data = mux.segment(

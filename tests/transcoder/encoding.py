@@ -1,7 +1,8 @@
 """Probe, plan and encode in this process, and what an independent demuxer makes of the result."""
 
+import asyncio
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -12,14 +13,17 @@ import numpy as np
 from media.plan import Plan
 from media.settings import FfmpegSettings
 from stores.objects.base import Source
+from tests.transcoder import child_work
 from tests.transcoder.running import SMALL
 from tests.transcoder.sources import number_of
 from transcoder.audio import encode_audio
-from transcoder.messages import InitSegment, MediaSegment, Message, Probed
+from transcoder.child import Children
+from transcoder.messages import InitSegment, MediaSegment, Message, Opened, Probed
 from transcoder.planner import make_plan
 from transcoder.probe import probe
 from transcoder.source import ProbeResult
 from transcoder.video import encode_chunk
+from transcoder.work import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +78,21 @@ def samples(said: Sequence[Message], rendition: str) -> np.ndarray:
     """The left channel, from media time 0."""
     with av.open(io.BytesIO(joined(said, rendition)), "r") as container:
         return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+
+
+def peak_growth(work: Callable[..., None], *arguments: object) -> int:
+    """Bytes of memory that the work takes at its peak, in a child of its own."""
+
+    async def measured() -> int:
+        limits = Limits(time_s=120, cpu_s=120)
+        run = children.run(child_work.peak_growth, work, *arguments, limits=limits)
+        async with run as messages:
+            (answer,) = [message async for message in messages]
+        assert isinstance(answer, Opened)
+        return int(answer.reason)
+
+    children = Children()
+    try:
+        return asyncio.run(measured())
+    finally:
+        children.close()
