@@ -103,3 +103,4 @@ class Asset:
     source: SourceInfo | None = None
     renditions: tuple[RenditionInfo, ...] = ()
     error: Failure | None = None
+    upload_expires_at_ms: int = 0  # while uploading: after it nobody is taken to be at it

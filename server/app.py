@@ -1,6 +1,8 @@
 """The ASGI applications: everything in one process, or the control API alone."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from media.settings import Settings
 from server.api.app import make_api
+from server.api.stopping import Stopping
 from server.origin.app import create_origin
 from server.origin.asgi import OriginASGI
 from server.tokens import load_keys
@@ -57,8 +60,23 @@ class _App:
             if self._with_origin:
                 origin = create_origin(stores.objects, keys, self._settings)
                 self._origin = OriginASGI(origin)
-            self._api = make_api(self._settings, stores, keys, origin=origin, page=self._page)
+            stopping = Stopping()
+            self._api = make_api(
+                self._settings, stores, keys, origin=origin, stopping=stopping, page=self._page
+            )
+            _before_stop(stopping.stop)
             yield
+
+
+def _before_stop(action: Callable[[], None]) -> None:
+    """At SIGTERM the HTTP server waits for the requests under way and tells nobody, so the signal
+    is taken from it, and SIGINT, which means the same to it, is sent on."""
+
+    def stop() -> None:
+        action()
+        signal.raise_signal(signal.SIGINT)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
 
 
 class _Assets(StaticFiles):

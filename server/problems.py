@@ -16,6 +16,7 @@ Problem                 carries the detail
 +-- Malformed
 +-- InvalidFields       also says which fields
 +-- AnswerTimeout
++-- ServerStopping
 +-- NotReady            also says which stores
 """
 
@@ -103,6 +104,10 @@ class AnswerTimeout(Problem):
     pass
 
 
+class ServerStopping(Problem):
+    pass
+
+
 class NotReady(Problem):
     def __init__(self, failures: Mapping[str, str]) -> None:
         super().__init__(" ".join(f"{store}: {reason}." for store, reason in failures.items()))
@@ -149,6 +154,7 @@ KINDS: dict[type[Exception], Kind] = {
     WrongContentType: Kind(415, "wrong-content-type", "This content type is not taken here"),
     InvalidFields: Kind(422, "invalid-fields", "Some fields are not valid"),
     AnswerTimeout: Kind(503, "answer-timeout", "The answer took too long", RETRY),
+    ServerStopping: Kind(503, "server-stopping", "The server is stopping", {**RETRY, **CLOSE}),
     NotReady: Kind(503, "not-ready", "The service is not ready", RETRY),
     Unavailable: Kind(503, "store-unavailable", "A store does not answer", RETRY),
 }

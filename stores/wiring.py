@@ -37,11 +37,13 @@ def make_worker(settings: Settings, handler: TitleHandler) -> Worker:
 
 @contextlib.asynccontextmanager
 async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
-    """Raises Unavailable when the private redis-server cannot be started."""
+    """Raises Unavailable when the object store cannot be used, or the private redis-server
+    cannot be started."""
     data = settings.data.dir
     async with contextlib.AsyncExitStack() as stack:
         objects = open_objects(settings)
         stack.push_async_callback(objects.close)
+        await objects.sweep()
         catalog = SqliteCatalog(data / "catalog.sqlite3")
         stack.push_async_callback(catalog.close)
         redis = await stack.enter_async_context(EmbeddedRedis(data / "run"))

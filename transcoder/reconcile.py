@@ -13,8 +13,6 @@ from stores.wiring import Stores
 
 log = structlog.stdlib.get_logger(__name__)
 
-ABANDONED_UPLOAD_MS = 24 * 3600 * 1000
-
 
 async def reconcile(stores: Stores) -> None:
     """At a worker's start and now and then; any number of workers may do it at once."""
@@ -22,11 +20,12 @@ async def reconcile(stores: Stores) -> None:
         await _attempt(_resume, stores, asset)
     for asset in await stores.catalog.list_by_status([Status.DELETING]):
         await _attempt(_remove, stores, asset)
-    oldest_ms = time.time() * 1000 - ABANDONED_UPLOAD_MS
+    now_ms = time.time() * 1000
     for asset in await stores.catalog.list_by_status([Status.UPLOADING]):
-        if asset.updated_at_ms < oldest_ms:
+        if asset.upload_expires_at_ms < now_ms:
             log.info("removing an upload that was never finished", media=asset.id)
             await _attempt(_remove, stores, asset)
+    await stores.objects.sweep()
 
 
 async def _attempt(

@@ -15,6 +15,7 @@ from server.api.metrics import Metrics
 from server.api.openapi import describe
 from server.api.operations import Gives, Operation, make_routes
 from server.api.presign import DirectUpload, SignedPuts
+from server.api.stopping import Stopping
 from server.api.system import System
 from server.api.titles import Titles
 from server.api.uploads import Uploads
@@ -33,14 +34,16 @@ def make_api(
     keys: TokenKeys,
     *,
     origin: Origin | None = None,
+    stopping: Stopping | None = None,
     page: Sequence[BaseRoute] = (),
 ) -> Starlette:
     metrics = Metrics(origin)
+    stopping = stopping or Stopping()
     signer = SignedPuts(list(keys.secrets.values()))
     operations = [
         *System(settings.app, stores, metrics).operations(),
-        *Uploads(stores, settings, signer, metrics).operations(),
-        *DirectUpload(stores, signer, settings.server.readtimeout).operations(),
+        *Uploads(stores, settings, signer, metrics, stopping).operations(),
+        *DirectUpload(stores, signer, settings.server.readtimeout, stopping).operations(),
         *Titles(stores, keys, settings, origin).operations(),
     ]
     operations.append(_description(operations, settings.app.version))

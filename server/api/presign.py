@@ -20,7 +20,15 @@ from media.keys import source_key
 from server.api.bodies import Presigned
 from server.api.incoming import body_chunks
 from server.api.operations import Gives, Operation, Takes
-from server.problems import BodyTimeout, SignatureRefused, TitleNotFound, TooLarge, UploadClosed
+from server.api.stopping import Stopping
+from server.problems import (
+    BodyTimeout,
+    ServerStopping,
+    SignatureRefused,
+    TitleNotFound,
+    TooLarge,
+    UploadClosed,
+)
 from stores.errors import NotFound, Unavailable
 from stores.wiring import Stores
 
@@ -80,9 +88,12 @@ def _sign(key: bytes, path: str, expires: str, max_bytes: str) -> str:
 class DirectUpload:
     """Takes the PUT of a signed URL and answers as S3 does: any bytes, an ETag, no JSON."""
 
-    def __init__(self, stores: Stores, signer: SignedPuts, timeout: timedelta) -> None:
+    def __init__(
+        self, stores: Stores, signer: SignedPuts, timeout: timedelta, stopping: Stopping
+    ) -> None:
         self._stores = stores
         self._signer = signer
+        self._stopping = stopping
         self._timeout_s = timeout.total_seconds()
 
     def operations(self) -> Sequence[Operation]:
@@ -102,6 +113,7 @@ class DirectUpload:
                     UploadClosed,
                     TooLarge,
                     BodyTimeout,
+                    ServerStopping,
                     Unavailable,
                 ),
                 for_user=False,
@@ -114,7 +126,10 @@ class DirectUpload:
         max_bytes = self._signer.max_bytes(media_id, request.query_params)
         await self._check_open(media_id)
         chunks = body_chunks(request, max_bytes=max_bytes, timeout_s=self._timeout_s)
-        async with self._stores.objects.writer(source_key(media_id)) as writer:
+        async with (
+            self._stopping.interruptible(),
+            self._stores.objects.writer(source_key(media_id)) as writer,
+        ):
             async for chunk in chunks:
                 await writer.write(chunk)
             await self._check_open(media_id)  # a confirmed source is never replaced

@@ -2,7 +2,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import PurePosixPath
 from typing import TypedDict
 
@@ -28,11 +28,13 @@ from server.api.metrics import Metrics
 from server.api.multipart import Part, form_boundary, read_form
 from server.api.operations import Gives, Operation, Takes, user_id
 from server.api.presign import SignedPuts
+from server.api.stopping import Stopping
 from server.api.titles import base_url, own_title
 from server.problems import (
     BodyTimeout,
     InvalidFields,
     Malformed,
+    ServerStopping,
     TitleNotFound,
     TooLarge,
     UploadMissing,
@@ -42,6 +44,9 @@ from stores.errors import Conflict, NotFound, Unavailable
 from stores.wiring import Stores
 
 FORM_OVERHEAD_BYTES = 256 * 1024  # what a form may have beside the file itself
+ABANDONED_S = 24 * 3600  # after a presigned upload was asked for
+LEASE_S = 300  # how long a form upload is taken to be under way without a renewal
+RENEW_S = 60
 ENQUEUE_TIMEOUT_S = 5  # longer than the job engine takes to come back from a restart
 
 _log = structlog.get_logger("server.uploads")
@@ -58,12 +63,18 @@ class Described(TypedDict):
 
 class Uploads:
     def __init__(
-        self, stores: Stores, settings: Settings, presigner: SignedPuts, metrics: Metrics
+        self,
+        stores: Stores,
+        settings: Settings,
+        presigner: SignedPuts,
+        metrics: Metrics,
+        stopping: Stopping,
     ) -> None:
         self._stores = stores
         self._settings = settings
         self._presigner = presigner
         self._metrics = metrics
+        self._stopping = stopping
         self._max_bytes = int(settings.server.maxupload)
         self._timeout_s = settings.server.readtimeout.total_seconds()
 
@@ -78,7 +89,7 @@ class Uploads:
                 "Upload a title as a form, streamed",
                 Gives(201, "The title, queued.", Media, headers=location),
                 takes=Takes("multipart/form-data", FORM_SCHEMA),
-                problems=(*sent, Conflict),
+                problems=(*sent, Conflict, ServerStopping),
                 bounded=False,
             ),
             Operation(
@@ -105,8 +116,8 @@ class Uploads:
         chunks = body_chunks(
             request, max_bytes=self._max_bytes + FORM_OVERHEAD_BYTES, timeout_s=self._timeout_s
         )
-        asset = _new_asset(user_id(request), UploadFields())
-        async with self._created(asset):
+        asset = _new_asset(user_id(request), UploadFields(), expires_in_s=LEASE_S)
+        async with self._stopping.interruptible(), self._created(asset):
             changes = await self._store_form(asset.id, read_form(chunks, boundary))
             asset = await self._queue(asset.id, changes)
         await self._enqueue(asset)
@@ -116,7 +127,7 @@ class Uploads:
         wanted = await read_json(request, PresignRequest, timeout_s=self._timeout_s)
         if wanted.size is not None and wanted.size > self._max_bytes:
             raise TooLarge(f"The file may have {self._max_bytes} bytes, size says {wanted.size}.")
-        asset = _new_asset(user_id(request), wanted)
+        asset = _new_asset(user_id(request), wanted, expires_in_s=ABANDONED_S)
         presigned = await self._presigner.put(
             asset.id,
             base_url=base_url(request, self._settings),
@@ -178,11 +189,25 @@ class Uploads:
         """The record exists inside; it and the object are gone if that fails, for a client that
         goes away and a server that stops as for bad input."""
         await self._stores.catalog.create(asset)
+        renewing = asyncio.create_task(self._renew(asset.id))
         try:
             yield
         except BaseException:
             await asyncio.shield(self._discard(asset.id))
             raise
+        finally:
+            renewing.cancel()
+
+    async def _renew(self, media_id: str) -> None:
+        """The record of a server that died expires, and the reconciler removes it."""
+        with suppress(Conflict, NotFound):  # deleted meanwhile, which the upload finds out itself
+            while True:
+                await asyncio.sleep(RENEW_S)
+                changes = {"upload_expires_at_ms": _now_ms() + LEASE_S * 1000}
+                try:
+                    await self._stores.catalog.update(media_id, changes)
+                except Unavailable as exc:
+                    _log.warning("upload not renewed", media=media_id, reason=str(exc))
 
     async def _discard(self, media_id: str) -> None:
         await self._stores.objects.delete(source_key(media_id))
@@ -204,16 +229,21 @@ class Uploads:
             _log.error("title is queued in the catalog only", media=asset.id, reason=repr(exc))
 
 
-def _new_asset(user: str, fields: UploadFields) -> Asset:
-    now_ms = int(time.time() * 1000)
+def _new_asset(user: str, fields: UploadFields, *, expires_in_s: int) -> Asset:
+    now_ms = _now_ms()
     return Asset(
         id=secrets.token_hex(12),
         user_id=user,
         status=Status.UPLOADING,
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
+        upload_expires_at_ms=now_ms + expires_in_s * 1000,
         **_described(fields),
     )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _described(fields: UploadFields) -> Described:

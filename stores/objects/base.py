@@ -69,6 +69,10 @@ class ObjectStore:
         """Delete every object below a prefix that ends in `/`; returns how many."""
         raise NotImplementedError
 
+    async def sweep(self) -> None:
+        """Remove what writers that died have left. For a process's start, and now and then."""
+        raise NotImplementedError
+
     async def check(self) -> None:
         """Raises Unavailable, with what to do about it, when the store cannot be used."""
         raise NotImplementedError

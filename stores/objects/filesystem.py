@@ -104,8 +104,10 @@ class FilesystemObjects(ObjectStore):
             raise ValueError(f"a prefix to delete must end in '/', got {prefix[:200]!r}")
         return await in_thread(self._threads, self._delete_prefix, prefix)
 
+    async def sweep(self) -> None:
+        await in_thread(self._threads, self._sweep)
+
     async def check(self) -> None:
-        """Also removes what dead writers have left."""
         await in_thread(self._threads, self._check)
 
     async def close(self) -> None:
@@ -165,14 +167,17 @@ class FilesystemObjects(ObjectStore):
             tree.prune(self._root, folders)
         return count
 
+    def _sweep(self) -> None:
+        with _unavailable(self._root):
+            sweep(self._staging)
+
     def _check(self) -> None:
+        """Without a wait for the disk, as this may be asked often."""
         staged = StagedFile(self._staging)
         try:
             with _unavailable(self._root):
-                sweep(self._staging)
                 staged.open()
                 staged.write(b"headrace")
-                staged.sync()
         finally:
             staged.close()
 

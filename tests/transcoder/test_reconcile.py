@@ -22,8 +22,11 @@ def settings(directory: Path) -> Settings:
     return Settings(data=DataSettings(dir=directory / "data"), worker=WorkerSettings(concurrency=1))
 
 
-async def create(stores: Stores, status: Status, *, age_ms: int = 0, media_id: str = "m1") -> None:
-    created_ms = int(time.time() * 1000) - age_ms
+async def create(
+    stores: Stores, status: Status, *, age_ms: int = 0, left_ms: int = 0, media_id: str = "m1"
+) -> None:
+    now_ms = int(time.time() * 1000)
+    created_ms = now_ms - age_ms
     await stores.catalog.create(
         Asset(
             id=media_id,
@@ -34,6 +37,7 @@ async def create(stores: Stores, status: Status, *, age_ms: int = 0, media_id: s
             status=status,
             created_at_ms=created_ms,
             updated_at_ms=created_ms,
+            upload_expires_at_ms=now_ms + left_ms,
         )
     )
     await stores.objects.put(source_key(media_id), b"source")
@@ -110,21 +114,21 @@ def test_title_whose_job_failed_is_failed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "age_ms", "remains"),
+    ("status", "left_ms", "remains"),
     [
-        (Status.DELETING, 0, False),
-        (Status.UPLOADING, 25 * HOUR_MS, False),
-        (Status.UPLOADING, 23 * HOUR_MS, True),
-        (Status.READY, 1000 * HOUR_MS, True),
-        (Status.FAILED, 1000 * HOUR_MS, True),
+        (Status.DELETING, HOUR_MS, False),
+        (Status.UPLOADING, -1, False),
+        (Status.UPLOADING, HOUR_MS, True),
+        (Status.READY, -1, True),
+        (Status.FAILED, -1, True),
     ],
 )
 def test_what_nobody_wants_is_removed(
-    tmp_path: Path, status: Status, age_ms: int, remains: bool
+    tmp_path: Path, status: Status, left_ms: int, remains: bool
 ) -> None:
     async def scenario() -> None:
         async with open_stores(settings(tmp_path)) as stores:
-            await create(stores, status, age_ms=age_ms)
+            await create(stores, status, age_ms=1000 * HOUR_MS, left_ms=left_ms)
             await reconcile(stores)
             if remains:
                 assert (await stores.catalog.get("m1")).status is status

@@ -123,16 +123,16 @@ def staging_victim(root: Path, pipe: Connection) -> None:
     run(root, body)
 
 
-def test_check_removes_the_staged_files_of_the_dead_only(tmp_path: Path) -> None:
+def test_sweep_removes_the_staged_files_of_the_dead_only(tmp_path: Path) -> None:
     staging = tmp_path / ".tmp"
 
     async def body(store: FilesystemObjects) -> None:
         async with store.writer("source/own") as writer:
             await writer.write(bytes(2 << 20))
             with victim(partial(staging_victim, tmp_path)):
-                await store.check()
+                await store.sweep()
                 assert len(list(staging.iterdir())) == 2
-            await store.check()
+            await store.sweep()
             assert len(list(staging.iterdir())) == 1
         assert list(staging.iterdir()) == []
         assert [info.key async for info in store.list("")] == ["source/own"]
@@ -253,6 +253,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         async for _ in store.list(""):
             break
         await store.check()
+        await store.sweep()
         await store.delete_prefix("a/")
 
     async def body(store: FilesystemObjects) -> None:

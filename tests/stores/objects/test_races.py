@@ -139,7 +139,7 @@ def test_kill_leaves_whole_objects_and_readers_see_no_other(backend: ObjectBacke
                     data, info = await store.get("k")
                     assert info.size == len(data) == MIB
                     assert data == data[:1] * MIB
-            await store.check()
+            await store.sweep()
             data, _ = await store.get("k")
             assert data == data[:1] * MIB
             assert await keys(store) == ["k"]
@@ -162,7 +162,7 @@ def test_kill_during_an_upload_leaves_nothing(backend: ObjectBackend) -> None:
         pass
 
     async def body(store: ObjectStore) -> None:
-        await store.check()
+        await store.sweep()
         assert await keys(store) == []
 
     backend.run(body)
