@@ -10,10 +10,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _DURATION_UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _BIT_RATE = re.compile(r"(\d+)(k|M)?")
 _BIT_RATE_UNIT = {None: 1, "k": 1_000, "M": 1_000_000}
 
@@ -34,7 +43,14 @@ def parse_bit_rate(value: object) -> int:
     return int(match[1]) * _BIT_RATE_UNIT[match[2]]
 
 
+def check_origin(value: str) -> str:
+    if _ORIGIN.fullmatch(value) is None:
+        raise ValueError("expected an origin as browsers name it, such as https://studio.example")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+WebOrigin = Annotated[str, AfterValidator(check_origin)]
 BitRate = Annotated[int, BeforeValidator(parse_bit_rate), Field(gt=0)]
 
 
@@ -55,6 +71,7 @@ class ServerSettings(Section):
     writetimeout: Duration = timedelta(seconds=30)  # to answer a control request
     maxupload: ByteSize = ByteSize(20 * 1024**3)
     publicurl: str | None = None  # what playback and upload URLs begin with; default: the request
+    corsorigins: tuple[WebOrigin, ...] = ()  # whose pages may call the API in any user's name
 
 
 class DataSettings(Section):

@@ -4,12 +4,12 @@ import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from media.settings import Settings
+from server.api.cors import Cors
 from server.api.envelope import Envelope
 from server.api.metrics import Metrics
 from server.api.openapi import describe
@@ -49,7 +49,10 @@ def make_api(
     operations.append(_description(operations, settings.app.version))
     api = Starlette(
         routes=[*make_routes(operations, settings.server.writetimeout), *page],
-        middleware=[Middleware(Envelope, metrics=metrics), _cors()],
+        middleware=[
+            Middleware(Envelope, metrics=metrics),
+            Middleware(Cors, origins=settings.server.corsorigins),
+        ],
         exception_handlers=dict.fromkeys([*KINDS, HTTPException], _answer_problem),
     )
     api.router.redirect_slashes = False
@@ -70,16 +73,6 @@ def _description(others: Sequence[Operation], version: str) -> Operation:
     )
     description = describe([*others, operation], version)
     return operation
-
-
-def _cors() -> Middleware:
-    return Middleware(
-        CORSMiddleware,
-        allow_origins=["*"],  # no cookies are used, so another origin gains nothing
-        allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
-        allow_headers=["*"],
-        expose_headers=["Location", "ETag", "Retry-After", "X-Request-ID"],
-    )
 
 
 async def _answer_problem(request: Request, exc: Exception) -> Response:

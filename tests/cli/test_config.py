@@ -221,3 +221,20 @@ def test_client_takes_option_over_variable_over_configuration(
     assert load_client(None, None).user == "ada"
     assert load_client("http://other:2", "bob").url == "http://other:2"
     assert load_client("http://other:2", "bob").user == "bob"
+
+
+def test_web_origins_are_taken_as_a_list(tmp_path: Path) -> None:
+    origins = ("https://studio.example", "http://[::1]:8080")
+    environ = {"STREAM_SERVER_CORSORIGINS": json.dumps(origins)}
+    assert parse(environ, tmp_path).server.corsorigins == origins
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "studio.example", "https://a.example/", "HTTPS://A"]
+)
+def test_what_browsers_do_not_call_an_origin_is_refused(tmp_path: Path, origin: str) -> None:
+    environ = {"STREAM_SERVER_CORSORIGINS": json.dumps([origin])}
+    assert mistakes(tmp_path, environ) == [
+        f"server.corsorigins.0 = {origin!r} (from STREAM_SERVER_CORSORIGINS): "
+        "expected an origin as browsers name it, such as https://studio.example"
+    ]
