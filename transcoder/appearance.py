@@ -1,14 +1,16 @@
 """How a decoded picture is meant to be seen: its size, its way up and its colour."""
 
 import struct
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import NoReturn
 
 from av.buffer import Buffer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from media.plan import Colour, Orientation, ToneMap
-from transcoder.source import reject
+from transcoder.source import MAX_PICTURE_PIXELS, reject
 
 MAX_SIDE_PIXELS = 8192
 MIN_SIDE_PIXELS = 16
@@ -37,22 +39,50 @@ _ORIENTATIONS = {  # signs of the display matrix's a, b, c, d, the dominant diag
 _MATRIX = struct.Struct("<9i")  # a b u, c d v, x y w in 16.16 and 2.30 fixed point
 
 
-def display_size(
-    stream: VideoStream, frame: VideoFrame, orientation: Orientation
-) -> tuple[int, int]:
-    if max(frame.width, frame.height) > MAX_SIDE_PIXELS:
-        reject(
-            "too_large",
-            f"the picture is {frame.width}x{frame.height}; at most {MAX_SIDE_PIXELS} pixels "
-            "a side can be encoded",
-        )
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Of a decoded picture; width and height as stored."""
+
+    width: int
+    height: int
+    orientation: Orientation
+    tone_map: ToneMap
+    colour: Colour
+
+
+def look_of(frame: VideoFrame) -> Look:
+    tone_map = TONE_MAPS.get(frame.color_trc, ToneMap.NONE)
+    return Look(
+        width=frame.width,
+        height=frame.height,
+        orientation=orientation_of(frame),
+        tone_map=tone_map,
+        colour=colour_of(frame) if tone_map is ToneMap.NONE else BT709,
+    )
+
+
+def is_too_large(width: int, height: int) -> bool:
+    return max(width, height) > MAX_SIDE_PIXELS or width * height > MAX_PICTURE_PIXELS
+
+
+def reject_too_large(width: int, height: int) -> NoReturn:
+    reject(
+        "too_large",
+        f"the picture is {width}x{height}; at most {MAX_SIDE_PIXELS} pixels a side and "
+        f"{MAX_PICTURE_PIXELS // 1_000_000} million in all can be encoded",
+    )
+
+
+def display_size(stream: VideoStream, look: Look) -> tuple[int, int]:
+    if is_too_large(look.width, look.height):
+        reject_too_large(look.width, look.height)
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     if not aspect or not Fraction(1, 10) <= aspect <= 10:
         aspect = Fraction(1)
-    width, height = min(round(frame.width * aspect), MAX_SIDE_PIXELS), frame.height
+    width, height = min(round(look.width * aspect), MAX_SIDE_PIXELS), look.height
     if min(width, height) < MIN_SIDE_PIXELS:
         reject("too_small", f"the picture is only {width}x{height} pixels")
-    return (height, width) if orientation.swaps_sides else (width, height)
+    return (height, width) if look.orientation.swaps_sides else (width, height)
 
 
 def orientation_of(frame: VideoFrame) -> Orientation:

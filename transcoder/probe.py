@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NoReturn, TypeVar
 
 from av.audio.frame import AudioFrame
@@ -14,13 +14,13 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from media.plan import ToneMap
 from media.timeline import FrameRate, nearest_standard_rate
 from stores.objects.base import Source
-from transcoder.appearance import BT709, TONE_MAPS, colour_of, display_size, orientation_of
+from transcoder.appearance import Look, display_size, is_too_large, look_of, reject_too_large
 from transcoder.ending import TAIL_S, Tail, tails
 from transcoder.messages import Probed
 from transcoder.source import (
+    MAX_PICTURE_PIXELS,
     AudioTrack,
     Decoder,
     ProbeResult,
@@ -53,29 +53,45 @@ COVERS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.s
 
 @dataclass(slots=True)
 class Head:
-    """The start of one candidate stream."""
+    """What the start of one candidate stream shows. Frames are looked at and not kept."""
 
     stream: VideoStream | AudioStream
     decoder: Decoder[VideoFrame] | Decoder[AudioFrame]
-    wanted: int
-    frames: list[VideoFrame | AudioFrame] = field(default_factory=list)
-    times: list[Fraction] = field(default_factory=list)
+    wanted: int = HEAD_FRAMES
+    found: int = 0
+    interlaced: int = 0
+    look: Look | None = None  # of the first picture
+    channels: int = 0  # of the first frame of sound
+    sample_rate: int = 0
+    frame_times: list[Fraction] = field(default_factory=list)
+    packet_times: list[Fraction] = field(default_factory=list)
     is_timed: bool = True  # every packet has a presentation time
 
-    def take(self, new: Sequence[VideoFrame | AudioFrame]) -> None:
-        self.frames += new
-        if any(isinstance(frame, VideoFrame) and frame.interlaced_frame for frame in new):
+    def take(self, frames: Sequence[VideoFrame | AudioFrame]) -> None:
+        for frame in frames:
+            self.found += 1
+            if (time := frame_time(frame)) is not None:
+                self.frame_times.append(time)
+            if isinstance(frame, VideoFrame):
+                self._take_picture(frame)
+            elif self.found == 1:
+                self.channels, self.sample_rate = len(frame.layout.channels), frame.sample_rate
+
+    def _take_picture(self, frame: VideoFrame) -> None:
+        self.look = self.look or look_of(frame)
+        if frame.interlaced_frame:
+            self.interlaced += 1
             self.wanted = INTERLACED_HEAD_FRAMES
 
     @property
     def first_time(self) -> Fraction:
-        times = [time for frame in self.frames if (time := frame_time(frame)) is not None]
-        return min(times, default=min(self.times, default=Fraction(0)))
+        return min(self.frame_times, default=min(self.packet_times, default=Fraction(0)))
 
     @property
     def is_complete(self) -> bool:
-        enough_times = isinstance(self.stream, AudioStream) or len(self.times) >= RATE_PACKETS
-        return enough_times and len(self.frames) >= self.wanted
+        is_sound = isinstance(self.stream, AudioStream)
+        enough_times = is_sound or len(self.packet_times) >= RATE_PACKETS
+        return enough_times and self.found >= self.wanted
 
 
 def probe(send: Send, source: Source) -> None:
@@ -84,20 +100,18 @@ def probe(send: Send, source: Source) -> None:
 
 
 def _probe(container: InputContainer, size_bytes: int) -> ProbeResult:
-    video_streams = [s for s in container.streams.video if not s.disposition & COVERS]
     candidates: list[VideoStream | AudioStream] = [
-        *sorted(_decodable(video_streams), key=_video_preference)[:MAX_CANDIDATES],
+        *_video_candidates(container),
         *sorted(_decodable(container.streams.audio), key=_audio_preference)[:MAX_CANDIDATES],
     ]
     if not candidates:
         _reject_unplayable(container)
     heads = _read_heads(container, candidates)
-    video = next((h for h in heads if isinstance(h.stream, VideoStream) and h.frames), None)
-    audio = next((h for h in heads if isinstance(h.stream, AudioStream) and h.frames), None)
+    video = next((h for h in heads if isinstance(h.stream, VideoStream) and h.found), None)
+    audio = next((h for h in heads if isinstance(h.stream, AudioStream) and h.found), None)
     found = [head for head in (video, audio) if head is not None]
     if not found:
-        codecs = sorted({stream.codec_context.name for stream in candidates})
-        reject("undecodable", f"nothing in the file can be decoded (tried {', '.join(codecs)})")
+        _reject_undecodable(candidates)
     origin = min(head.first_time for head in found)
     ends = tails(container, *(head.stream for head in found))
     _check_length(max(ends[head.stream.index].end for head in found) - origin, size_bytes)
@@ -120,6 +134,18 @@ def _check_length(length_s: Fraction, size_bytes: int) -> None:
             f"the file seems to last {float(length_s / 3600):.1f} hours, but {size_bytes} bytes "
             "cannot hold that: its times are damaged",
         )
+
+
+def _video_candidates(container: InputContainer) -> list[VideoStream]:
+    """All of them are decoded at once: together they may be as large as one alone."""
+    streams = [s for s in container.streams.video if not s.disposition & COVERS]
+    streams = sorted(_decodable(streams), key=_video_preference)
+    fitting = [s for s in streams if not is_too_large(s.width, s.height)]
+    if streams and not fitting:
+        reject_too_large(streams[0].width, streams[0].height)
+    pixels = accumulate(s.width * s.height for s in fitting)
+    together = [s for s, total in zip(fitting, pixels, strict=True) if total <= MAX_PICTURE_PIXELS]
+    return together[:MAX_CANDIDATES]
 
 
 def _decodable(streams: Iterable[AnyStream]) -> list[AnyStream]:
@@ -147,18 +173,29 @@ def _reject_unplayable(container: InputContainer) -> NoReturn:
     reject("no_streams", f"the file has no video and no sound in it, only {' and '.join(kinds)}")
 
 
+def _reject_undecodable(candidates: Iterable[VideoStream | AudioStream]) -> NoReturn:
+    if any(isinstance(stream, VideoStream) and not stream.width for stream in candidates):
+        reject(
+            "too_large",
+            "the picture's size cannot be read, or it has more than "
+            f"{MAX_PICTURE_PIXELS // 1_000_000} million pixels",
+        )
+    codecs = sorted({stream.codec_context.codec.canonical_name for stream in candidates})
+    reject("undecodable", f"nothing in the file can be decoded (tried {', '.join(codecs)})")
+
+
 def _read_heads(
     container: InputContainer, streams: Sequence[VideoStream | AudioStream]
 ) -> list[Head]:
-    heads = {s.index: Head(s, _decoder(s), HEAD_FRAMES) for s in streams}
+    heads = {s.index: Head(s, _decoder(s)) for s in streams}
     read_bytes = 0
     for count, packet in enumerate(packets(container, *streams)):
         head = heads[packet.stream_index]
         ticks = packet.pts if packet.pts is not None else packet.dts
         head.is_timed = head.is_timed and packet.pts is not None
-        if ticks is not None and len(head.times) < RATE_PACKETS:
-            head.times.append(ticks * packet.time_base)
-        if len(head.frames) < head.wanted:
+        if ticks is not None and len(head.packet_times) < RATE_PACKETS:
+            head.packet_times.append(ticks * packet.time_base)
+        if head.found < head.wanted:
             head.take(head.decoder.feed(packet))
         read_bytes += packet.size
         if count >= MAX_HEAD_PACKETS or read_bytes >= MAX_HEAD_BYTES:
@@ -166,7 +203,7 @@ def _read_heads(
         if all(head.is_complete for head in heads.values()):
             break
     for head in heads.values():
-        if len(head.frames) < head.wanted:
+        if head.found < head.wanted:
             head.take(head.decoder.drain())
     return list(heads.values())
 
@@ -189,44 +226,36 @@ def _is_seekable(container: InputContainer, head: Head, tail: Tail) -> bool:
 
 
 def _video_track(head: Head, tail: Tail) -> VideoTrack:
-    frames = [frame for frame in head.frames if isinstance(frame, VideoFrame)]
-    assert isinstance(head.stream, VideoStream)
-    first = frames[0]
-    orientation = orientation_of(first)
-    width, height = display_size(head.stream, first, orientation)
-    interlaced = sum(frame.interlaced_frame for frame in frames) * 2 > len(frames)
+    assert isinstance(head.stream, VideoStream) and head.look is not None
+    width, height = display_size(head.stream, head.look)
+    interlaced = head.interlaced * 2 > head.found
     rate = _frame_rate(head, interlaced=interlaced)
-    tone_map = TONE_MAPS.get(first.color_trc, ToneMap.NONE)
     return VideoTrack(
         stream_index=head.stream.index,
-        codec=head.stream.codec_context.name,
+        codec=head.stream.codec_context.codec.canonical_name,
         width=width,
         height=height,
         rate=rate,
         end=max(tail.end, tail.start + 1 / rate.fraction),  # many packets have no duration
-        orientation=orientation,
+        orientation=head.look.orientation,
         interlaced=interlaced,
-        tone_map=tone_map,
-        colour=colour_of(first) if tone_map is ToneMap.NONE else BT709,
+        tone_map=head.look.tone_map,
+        colour=head.look.colour,
     )
 
 
 def _audio_track(head: Head, tail: Tail) -> AudioTrack:
-    frame = head.frames[0]
-    assert isinstance(frame, AudioFrame)
     return AudioTrack(
         stream_index=head.stream.index,
-        codec=head.stream.codec_context.name,
-        channels=len(frame.layout.channels),
-        sample_rate=frame.sample_rate,
+        codec=head.stream.codec_context.codec.canonical_name,
+        channels=head.channels,
+        sample_rate=head.sample_rate,
         end=tail.end,
     )
 
 
 def _frame_rate(head: Head, *, interlaced: bool) -> FrameRate:
-    times = head.times
-    if interlaced:
-        times = [time for frame in head.frames if (time := frame_time(frame)) is not None]
+    times = head.frame_times if interlaced else head.packet_times
     gaps = [later - earlier for earlier, later in pairwise(sorted(times)) if later > earlier]
     if not gaps:
         return FrameRate(25, 1)  # one picture

@@ -34,6 +34,10 @@ FORMATS = (
 AnyFrame = TypeVar("AnyFrame", VideoFrame, AudioFrame)
 
 IO_BUFFER_BYTES = 256 * 1024
+# 8K UHD, and what decoders add to fill their blocks. Said to every decoder, libavformat's own
+# included, because a header may promise a small picture.
+MAX_PICTURE_PIXELS = 36 << 20
+_DECODER_OPTIONS = {"max_pixels": str(MAX_PICTURE_PIXELS)}
 DECODE_THREADS = 2
 
 
@@ -94,7 +98,11 @@ def _container(file: BinaryIO) -> InputContainer:
         return av.open(
             file,
             "r",
-            options={"format_whitelist": FORMATS, "protocol_whitelist": "none"},
+            options={
+                "format_whitelist": FORMATS,
+                "protocol_whitelist": "none",
+                **_DECODER_OPTIONS,
+            },
             buffer_size=IO_BUFFER_BYTES,
             io_open=_refuse,
         )
@@ -143,6 +151,7 @@ class Decoder(Generic[AnyFrame]):
         if not self.context.is_open:
             self.context.thread_count = DECODE_THREADS
             self.context.thread_type = ThreadType.AUTO
+            self.context.options = dict(_DECODER_OPTIONS)
 
     def feed(self, packet: Packet[Stream]) -> list[AnyFrame]:
         self.packets += 1

@@ -23,7 +23,7 @@ from transcoder.messages import MalformedMessage, Message, Opened, Probed
 from transcoder.planner import make_plan, source_info
 from transcoder.publishing import publish, publish_final
 from transcoder.source import ProbeResult
-from transcoder.work import Limits
+from transcoder.work import Limits, address_space_share
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -42,6 +42,7 @@ class Titles(TitleHandler):
         self._catalog = catalog
         self._settings = settings
         self._children = children
+        self._address_space_bytes = address_space_share(settings.worker.concurrency)
         self._encoder: str | None = None
 
     async def plan(self, media_id: str) -> Sequence[Task]:
@@ -150,7 +151,7 @@ class Titles(TitleHandler):
         return self._encoder
 
     async def _ask(self, function: Callable[..., None], *arguments: object) -> Message:
-        limits = Limits(time_s=PROBE_TIME_S, cpu_s=PROBE_TIME_S)
+        limits = Limits(PROBE_TIME_S, PROBE_TIME_S, self._address_space_bytes)
         async with self._children.run(function, *arguments, limits=limits) as messages:
             answers = [message async for message in messages]
         if len(answers) != 1:
@@ -163,7 +164,12 @@ class Titles(TitleHandler):
         time_s = self._settings.worker.jobtimeout.total_seconds()
         # What is watched first gets the processors first, or all early chunks would be late.
         niceness = min(FIRST_NICENESS + NICENESS_STEP * task.urgency, MOST_NICE)
-        limits = Limits(time_s=time_s, cpu_s=int(time_s * CPU_PER_TIME), niceness=niceness)
+        limits = Limits(
+            time_s=time_s,
+            cpu_s=int(time_s * CPU_PER_TIME),
+            address_space_bytes=self._address_space_bytes,
+            niceness=niceness,
+        )
         return self._children.run(function, *arguments, limits=limits)
 
     async def _publish(self, media_id: str, plan: Plan) -> None:

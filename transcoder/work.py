@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from stores.errors import NotFound
 from stores.jobs.base import TaskFailed
@@ -20,16 +21,34 @@ Send = Callable[[Message], None]
 REQUEST_SIZE = struct.Struct("<I")
 
 
+MOST_ADDRESS_SPACE_BYTES = 12 << 30
+# Address space counts what is reserved: thread stacks and allocator arenas, mostly never touched.
+RESERVED_BYTES = 2 << 30
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one child may use. Address space counts reservations: thread stacks and allocator
-    arenas alone take about 1 GB of it."""
+    """What one child may use."""
 
     time_s: float
     cpu_s: int
-    address_space_bytes: int = 12 << 30
+    address_space_bytes: int = MOST_ADDRESS_SPACE_BYTES
     open_files: int = 32
     niceness: int = 5  # serving goes before encoding
+
+
+def address_space_share(slots: int) -> int:
+    """For one of so many children that run at once: its part of the memory there is, and what
+    is only reserved."""
+    return min(MOST_ADDRESS_SPACE_BYTES, memory_bytes() // slots + RESERVED_BYTES)
+
+
+def memory_bytes() -> int:
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(physical, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no control group, or one without a limit
+        return physical
 
 
 @dataclass(frozen=True, slots=True)

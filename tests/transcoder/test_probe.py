@@ -1,17 +1,25 @@
+import struct
 import subprocess
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
+from av.packet import Packet
+from av.video.stream import VideoStream
 
 from media.asset import AssetType
 from media.plan import Colour, Orientation, ToneMap
 from media.timeline import FrameRate
 from stores.jobs.base import TaskFailed
-from tests.transcoder.encoding import planned, probed
+from stores.objects.base import Source
+from tests.transcoder.encoding import LocalFile, peak_growth, planned, probed
 from tests.transcoder.running import CLIPS
 from tests.transcoder.sources import constant, tone, write_audio, write_video
 from transcoder.planner import source_info
+from transcoder.probe import probe
+from transcoder.work import Send
 
 
 @pytest.mark.parametrize(
@@ -27,9 +35,9 @@ from transcoder.planner import source_info
         ),
         ("anamorphic-sar2x1-no-audio.mp4", ("h264", 1280, 360, (30, 1)), None),
         ("nasa-2video-2audio-2subs.mp4", ("h264", 480, 270, (30_000, 1001)), ("aac", 2, 8_000)),
-        ("hdr10-av1-59.94.mp4", ("libdav1d", 1920, 1080, (60_000, 1001)), ("aac", 2, 44_100)),
+        ("hdr10-av1-59.94.mp4", ("av1", 1920, 1080, (60_000, 1001)), ("aac", 2, 44_100)),
         ("odd-161x121-vp9.webm", ("vp9", 161, 121, (30_000, 1001)), None),
-        ("audio-only-cover.mp3", None, ("mp3float", 2, 48_000)),
+        ("audio-only-cover.mp3", None, ("mp3", 2, 48_000)),
         ("audio-only-cover.flac", None, ("flac", 2, 48_000)),
         ("bad-missing-stsd.mp4", ("h264", 1080, 720, (30_000, 1001)), None),
     ],
@@ -110,6 +118,11 @@ def test_audio_file_is_an_audio_title() -> None:
         assert [rung.name for rung in plan.audio.rungs] == ["audio-128k", "audio-64k"]
         info = source_info(probed(CLIPS / name))
         assert (info.width, info.video_codec) == (None, None)
+
+
+def refused_probe(send: Send, source: Source) -> None:
+    with pytest.raises(TaskFailed):
+        probe(send, source)
 
 
 def refusal(path: Path) -> TaskFailed:
@@ -215,6 +228,37 @@ def test_size_is_bounded(tmp_path: Path) -> None:
         tmp_path / "tiny.mkv", constant(3, 1), size=(8, 8), options={"preset": "ultrafast"}
     )
     assert refusal(clip).failure.code == "too_small"
+
+
+def gray_png(side: int) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(name + data)
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes((1 + side) * side), level=1)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("declared_side", [8000, 320])
+def test_picture_is_measured_before_it_is_decoded(tmp_path: Path, declared_side: int) -> None:
+    """64 MB a picture, and sixteen of them were kept."""
+    clip = tmp_path / "large.mov"
+    data = gray_png(8000)
+    with av.open(str(clip), "w") as output:
+        stream = output.add_stream("png", rate=5)
+        assert isinstance(stream, VideoStream)
+        stream.width = stream.height = declared_side
+        stream.pix_fmt = "gray"
+        for number in range(20):
+            packet = Packet(data)
+            packet.stream, packet.time_base = stream, Fraction(1, 5)
+            packet.pts = packet.dts = number
+            output.mux(packet)
+    assert refusal(clip).failure.code == "too_large"
+    assert peak_growth(refused_probe, LocalFile(str(clip))) < 32 << 20
 
 
 def test_length_is_bounded(tmp_path: Path) -> None:
