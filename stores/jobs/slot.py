@@ -38,6 +38,14 @@ class Lease:
     check_ms: int = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """With a store that is away: how often a job waits for it, and how long each time."""
+
+    delay_ms: int = 5000
+    waits: int = 720  # an hour
+
+
 def connect(url: str, attempts: int) -> Redis:
     """A client for one Queue or one Worker, which close it with themselves.
 
@@ -69,6 +77,7 @@ class LeasedJob:
         self.title_id: str = data["title"] if job.name == TASK else job.id
         self.task_count: int | None = data.get("tasks")  # None: not planned yet
         self.level: int = data["level"]
+        self.waits: int = data.get("waits", 0)  # for a store that was away
         self.retry_left: bool = job.attemptsMade + 1 < job.opts["attempts"]
         self.verdict: str | None = job.verdict
 
@@ -93,6 +102,12 @@ class LeasedJob:
         """Leaves the worker, by an exception; no attempt is used up."""
         await self._job.moveToDelayed(round(time.time() * 1000) + delay_ms, self._token)
         raise DelayedError
+
+    async def wait(self, delay_ms: int) -> None:
+        """As `put_back`, and counted in `waits`."""
+        self.waits += 1
+        await self._job.updateData({**self._job.data, "waits": self.waits})
+        await self.put_back(delay_ms)
 
     def abandon(self) -> None:
         """Leaves the worker, by an exception, without a word to Redis: the job is another's."""

@@ -5,6 +5,7 @@ What can happen to a job, and what then:
     its worker dies              another runs it again, ~10 s later (slot.Lease)
     its worker was only frozen   it loses the lock, stops at once; its result is refused
     it fails, and may be retried again after a back-off, ATTEMPTS times in all
+    a store is away              it waits and runs again, for about an hour; no attempt is used up
     a task fails for good        a stop order for the title: its other tasks stop, the title job
                                  tells the handler and fails
     it is cancelled              a stop order without a failure: everything stops and vanishes
@@ -28,12 +29,13 @@ from media.asset import Failure
 from stores.errors import Unavailable
 from stores.jobs.base import Task, TaskFailed, TitleHandler, Worker
 from stores.jobs.queue import Queue, stop_announcements
-from stores.jobs.slot import Lease, LeasedJob, Slot
+from stores.jobs.slot import Lease, LeasedJob, Patience, Slot
 
 T = TypeVar("T")
 
 FORGET_RETRY_MS = 100
 RETRIES = 60  # about a minute
+
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +110,10 @@ class BullWorker(Worker):
         task_timeout_s: float,
         *,
         lease: Lease | None = None,
+        patience: Patience | None = None,
     ) -> None:
         lease = lease or Lease()
+        self._patience = patience or Patience()
         self._url = url
         self._handler = handler
         self._task_timeout_s = task_timeout_s
@@ -264,7 +268,9 @@ class BullWorker(Worker):
         error = _error(task)
         if error is None:
             return task.result()
-        if isinstance(error, TaskFailed):
+        if isinstance(error, Unavailable):
+            failure = await self._wait_for_store(run.job, what, error)
+        elif isinstance(error, TaskFailed):
             failure = error.failure
         else:
             log.error("%s of %s failed", what, run.job.media_id, exc_info=error)
@@ -272,6 +278,13 @@ class BullWorker(Worker):
         if failure.retryable and run.job.retry_left:
             raise TryAgain(failure.message) from error
         raise TaskFailed(failure) from error
+
+    async def _wait_for_store(self, job: LeasedJob, what: str, error: Unavailable) -> Failure:
+        """Leaves the worker, by an exception, until the job has waited too often."""
+        log.warning("%s of %s waits for a store: %s", what, job.media_id, error)
+        if job.waits < self._patience.waits:
+            await job.wait(self._patience.delay_ms)
+        return Failure("store_unavailable", f"{what} failed: a store was away", retryable=True)
 
 
 def _error(task: asyncio.Task[Any]) -> BaseException | None:

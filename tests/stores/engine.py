@@ -18,15 +18,18 @@ from pathlib import Path
 import orjson
 
 from media.asset import Failure
+from stores.errors import Unavailable
 from stores.jobs.base import Task, TaskFailed, TitleHandler
 from stores.jobs.bull import BullJobs
 from stores.jobs.embedded import EmbeddedRedis
-from stores.jobs.slot import Lease
+from stores.jobs.queue import ATTEMPTS
+from stores.jobs.slot import Lease, Patience
 from stores.jobs.worker import BullWorker
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK_LEASE = Lease(lock_ms=2000, renew_ms=400, check_ms=200)  # while Redis stays up
 OUTAGE_LEASE = Lease(lock_ms=6000, renew_ms=1000, check_ms=500)  # 5 s away; the client is within 1
+PATIENCE = Patience(delay_ms=20, waits=2 * ATTEMPTS)
 GRACE_S = 20.0
 
 FATAL = Failure("unplayable", "the file is damaged", retryable=False)
@@ -36,7 +39,7 @@ TRANSIENT = Failure("busy", "try again", retryable=True)
 @dataclass
 class Script:
     """What a title does: for each step the acts of its first, second, ... run; the last act
-    repeats. `ok`, `slow`, `hold` (until released), `busy`, `fatal`, `bug`."""
+    repeats. `ok`, `slow`, `hold` (until released), `busy`, `fatal`, `bug`, `away`."""
 
     tasks: dict[str, list[str]] = field(default_factory=lambda: {"audio": ["ok"]})
     plan: list[str] = field(default_factory=lambda: ["ok"])
@@ -85,6 +88,8 @@ class ScriptedHandler(TitleHandler):
                 raise TaskFailed(TRANSIENT)
             case "fatal":
                 raise TaskFailed(FATAL)
+            case "away":
+                raise Unavailable("the disk is full")
             case "bug":
                 raise ZeroDivisionError
             case _:
@@ -127,7 +132,9 @@ class Engine:
     @contextlib.asynccontextmanager
     async def worker(self, slots: int = 1, timeout_s: float = 30) -> AsyncIterator[BullWorker]:
         handler = ScriptedHandler(self.directory)
-        worker = BullWorker(self.redis.url, handler, slots, timeout_s, lease=self.lease)
+        worker = BullWorker(
+            self.redis.url, handler, slots, timeout_s, lease=self.lease, patience=PATIENCE
+        )
         running = asyncio.create_task(worker.run())
         try:
             yield worker

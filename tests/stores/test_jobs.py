@@ -7,7 +7,8 @@ from media.asset import Failure, Priority
 from stores.errors import Unavailable
 from stores.jobs.base import JobState
 from stores.jobs.bull import BullJobs
-from tests.stores.engine import FATAL, Engine, Script, open_engine
+from stores.jobs.queue import ATTEMPTS
+from tests.stores.engine import FATAL, PATIENCE, Engine, Script, open_engine
 
 
 async def settled(engine: Engine, media_id: str) -> JobState:
@@ -91,11 +92,13 @@ def test_enqueueing_a_live_title_again_changes_nothing(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("trouble", ["busy", "bug"])
+@pytest.mark.parametrize("trouble", [["busy"] * 2, ["bug"] * 2, ["away"] * 3, ["away"] * 7])
 @pytest.mark.parametrize("step", ["plan", "task", "join", "fail"])
-def test_what_may_succeed_later_is_tried_again(tmp_path: Path, trouble: str, step: str) -> None:
+def test_what_may_succeed_later_is_tried_again(
+    tmp_path: Path, trouble: list[str], step: str
+) -> None:
     async def scenario() -> None:
-        acts = [trouble, trouble, "ok"]
+        acts = [*trouble, "ok"]
         script = {
             "plan": Script(plan=acts),
             "task": Script({"audio": acts}),
@@ -114,7 +117,12 @@ def test_what_may_succeed_later_is_tried_again(tmp_path: Path, trouble: str, ste
 
 @pytest.mark.parametrize(
     ("act", "runs", "code"),
-    [("fatal", 1, "unplayable"), ("busy", 4, "busy"), ("bug", 4, "internal")],
+    [
+        ("fatal", 1, "unplayable"),
+        ("busy", ATTEMPTS, "busy"),
+        ("bug", ATTEMPTS, "internal"),
+        ("away", PATIENCE.waits + ATTEMPTS, "store_unavailable"),
+    ],
 )
 @pytest.mark.parametrize("step", ["plan", "task", "join"])
 def test_a_title_fails_once_and_for_a_reason(
