@@ -132,9 +132,15 @@ class DirectUpload:
         ):
             async for chunk in chunks:
                 await writer.write(chunk)
-            await self._check_open(media_id)  # a confirmed source is never replaced
+            await writer.flush()
+            # A confirmed source is not replaced. This is as late as can be asked: a confirmation
+            # in the moment from here to the rename still gets this PUT's bytes.
+            await self._check_open(media_id)
         await self._check_kept(media_id)
-        source = await self._stores.objects.head(source_key(media_id))
+        try:
+            source = await self._stores.objects.head(source_key(media_id))
+        except NotFound as exc:  # deleted just now
+            raise TitleNotFound() from exc
         return Response(headers={"ETag": f'"{source.etag}"'})
 
     async def _check_open(self, media_id: str) -> None:
@@ -148,9 +154,12 @@ class DirectUpload:
             raise UploadClosed("The upload has been confirmed; its source is not replaced.")
 
     async def _check_kept(self, media_id: str) -> None:
-        """A deletion that ran beside the last bytes has not seen the object."""
+        """A deletion that ran beside the last bytes may not have seen the object."""
         try:
-            await self._stores.catalog.get(media_id)
-        except NotFound as exc:
+            asset = await self._stores.catalog.get(media_id)
+            deleted = asset.status is Status.DELETING
+        except NotFound:
+            deleted = True
+        if deleted:
             await self._stores.objects.delete(source_key(media_id))
-            raise TitleNotFound() from exc
+            raise TitleNotFound()

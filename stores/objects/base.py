@@ -24,6 +24,10 @@ class ObjectWriter:
     async def write(self, data: bytes) -> None:
         raise NotImplementedError
 
+    async def flush(self) -> None:
+        """Afterwards nothing but the name is missing, and the `async with` ends quickly."""
+        raise NotImplementedError
+
 
 class Source:
     """A picklable handle with which a sandboxed child reads one object by itself."""

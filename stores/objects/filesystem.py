@@ -209,14 +209,19 @@ class _FileWriter(ObjectWriter):
         self._waiting.append(data)
         self._waiting_bytes += len(data)
         if self._waiting_bytes >= WRITE_BYTES:
-            await self._flush()
+            await self._write_out()
+
+    async def flush(self) -> None:
+        await self.finish()
+        with _unavailable(self._root):
+            await in_thread(self._threads, self._staged.sync)
 
     async def finish(self) -> None:
         if not self._whole:
             raise Unavailable("a write of this upload had failed; it cannot become an object")
-        await self._flush()
+        await self._write_out()
 
-    async def _flush(self) -> None:
+    async def _write_out(self) -> None:
         data = b"".join(self._waiting)
         self._waiting.clear()
         self._waiting_bytes = 0
