@@ -77,6 +77,10 @@ class Uploads:
         self._stopping = stopping
         self._max_bytes = int(settings.server.maxupload)
         self._timeout_s = settings.server.readtimeout.total_seconds()
+        # Half of the time to answer is left for the answer itself.
+        self._json_timeout_s = min(
+            self._timeout_s, settings.server.writetimeout.total_seconds() / 2
+        )
 
     def operations(self) -> Sequence[Operation]:
         location = ("Location",)
@@ -124,7 +128,7 @@ class Uploads:
         return answer(media_body(asset), 201, {"Location": f"/api/v1/media/{asset.id}"})
 
     async def presign_upload(self, request: Request) -> Response:
-        wanted = await read_json(request, PresignRequest, timeout_s=self._timeout_s)
+        wanted = await read_json(request, PresignRequest, timeout_s=self._json_timeout_s)
         if wanted.size is not None and wanted.size > self._max_bytes:
             raise TooLarge(f"The file may have {self._max_bytes} bytes, size says {wanted.size}.")
         asset = _new_asset(user_id(request), wanted, expires_in_s=ABANDONED_S)

@@ -98,6 +98,20 @@ def test_dripping_client_is_told_so(hasty_server: Server) -> None:
     assert_nothing_is_left(hasty_server, "dripping")
 
 
+def test_json_that_stops_is_told_so_before_the_answer_is_late(tmp_path: Path) -> None:
+    head = (
+        "POST /api/v1/upload/presign HTTP/1.1\r\nHost: localhost\r\nX-User-ID: u\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\nConnection: close\r\n\r\n"
+    )
+    with (
+        running_server(tmp_path, writetimeout="1s") as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S) as connection,
+    ):
+        connection.sendall(head.encode() + b"{")
+        status, problem = response_of(connection)
+    assert (status, problem["type"]) == (408, "urn:headrace:problem:body-timeout")
+
+
 @pytest.mark.usefixtures("nothing_left")
 def test_too_large_upload_is_refused_before_its_end(server: Server, client: httpx.Client) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S) as connection:
