@@ -32,6 +32,11 @@ class ChildBroke(Exception):
     """A bug in our own code, or a child gone without a word: internal, so worth a retry."""
 
 
+class ChildLost(ChildBroke):
+    """It could not be forked, or the fork server went and took it along, whatever child made
+    it go: none of its own doing."""
+
+
 class Children:
     """The children of one worker process. The fork server is started by the first one."""
 
@@ -93,20 +98,31 @@ class Children:
             await asyncio.shield(child.reaped())
 
     def _fork(self) -> "_Child":
+        try:
+            return self._ask_for_child()
+        except ConnectionError:  # the server is going or gone: a new one is started
+            self.close()
+        try:
+            return self._ask_for_child()
+        except ConnectionError as error:
+            raise ChildLost("the fork server does not run; its error output says why") from error
+
+    def _ask_for_child(self) -> "_Child":
         control = self._running_control()
         ours, theirs = socket.socketpair()
         status_read, status_write = os.pipe2(os.O_CLOEXEC)
-        child = _Child(next(self._ids), ours, status_read)
+        child_id = next(self._ids)
         try:
-            command = COMMAND.pack(FORK, child.id)
+            command = COMMAND.pack(FORK, child_id)
             socket.send_fds(control, [command], [theirs.fileno(), status_write])
-        except ConnectionError as error:
+        except ConnectionError:
             ours.close()
-            raise ChildBroke("the fork server does not run; its error output says why") from error
+            os.close(status_read)
+            raise
         finally:
             theirs.close()
             os.close(status_write)
-        return child
+        return _Child(child_id, ours, status_read)
 
     def _kill(self, child: "_Child") -> None:
         """Through the fork server, which alone knows whether the process id is still the child."""
@@ -129,7 +145,8 @@ class _Child:
         self._reaped: asyncio.Task[int | None] = asyncio.create_task(self._read_status())
 
     def reaped(self) -> "asyncio.Task[int | None]":
-        """The wait status; `None` if the fork server went first and took the child along."""
+        """The wait status; `None` if there was no fork, or the fork server went first and took
+        the child along."""
         return self._reaped
 
     async def _read_status(self) -> int | None:
@@ -187,7 +204,9 @@ async def _received(reader: asyncio.StreamReader, child: _Child) -> AsyncIterato
 
 
 def _sudden_end(status: int | None) -> Exception:
-    if status is None or not os.WIFSIGNALED(status):
+    if status is None:
+        return ChildLost("the child could not be forked, or the fork server went before it")
+    if not os.WIFSIGNALED(status):
         return ChildBroke(f"the child ended without a word (wait status {status})")
     number = os.WTERMSIG(status)
     if number == signal.SIGKILL:

@@ -57,7 +57,7 @@ def main() -> None:
                 if key.fileobj is not control:
                     os.read(wakeup_read, 4096)
                     _reap(children)
-                elif not _obey(control, children):
+                elif not obey(control, children):
                     return
 
 
@@ -65,24 +65,41 @@ def _only_wake_up(_signal: int, _frame: FrameType | None) -> None:
     """A handler must exist for the wake-up pipe to be written."""
 
 
-def _obey(control: socket.socket, children: dict[int, _Child]) -> bool:
+def obey(control: socket.socket, children: dict[int, _Child]) -> bool:
+    """One command; False when the worker closed its end."""
     command, fds, _, _ = socket.recv_fds(control, COMMAND.size, 2)
     if not command:
-        return False  # the worker closed its end
+        return False
     operation, child_id = COMMAND.unpack(command)
     if operation == KILL:
         for pid, child in children.items():
             if child.id == child_id:
                 os.kill(pid, signal.SIGKILL)
         return True
-    channel_fd, status_fd = fds
-    server_pid = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _become_child(channel_fd, server_pid)
-    os.close(channel_fd)
-    children[pid] = _Child(child_id, status_fd)
+    forked = _forked(fds)
+    if forked is None:  # the worker sees its ends closed, and the other children live on
+        for fd in fds:
+            os.close(fd)
+    else:
+        channel_fd, status_fd = fds
+        os.close(channel_fd)
+        children[forked] = _Child(child_id, status_fd)
     return True
+
+
+def _forked(fds: list[int]) -> int | None:
+    """The child's process id; `None` for want of memory, processes or descriptors (which are
+    then not received)."""
+    if len(fds) != 2:
+        return None
+    server_pid = os.getpid()
+    try:
+        pid = os.fork()
+    except OSError:
+        return None
+    if pid == 0:
+        _become_child(fds[0], server_pid)
+    return pid
 
 
 def _reap(children: dict[int, _Child]) -> None:

@@ -17,7 +17,7 @@ from stores.errors import Conflict, NotFound
 from stores.jobs.base import Task, TaskFailed, TitleHandler
 from stores.objects.base import ObjectStore
 from transcoder import audio, encoder, probe, video
-from transcoder.child import Children
+from transcoder.child import ChildLost, Children
 from transcoder.delivery import Delivery, Span
 from transcoder.messages import MalformedMessage, Message, Opened, Probed
 from transcoder.planner import make_plan, source_info
@@ -55,6 +55,15 @@ class Titles(TitleHandler):
         return _tasks(plan)
 
     async def run(self, media_id: str, task: Task) -> None:
+        try:
+            await self._run(media_id, task)
+        except ChildLost as error:
+            # One hostile title may take the children of all others along: that is no attempt of
+            # theirs, or it could use all of them up.
+            log.warning("lost a child, running again", media=media_id, problem=str(error))
+            await self._run(media_id, task)
+
+    async def _run(self, media_id: str, task: Task) -> None:
         plan = await self._catalog.get_plan(media_id)
         if plan is None:
             raise TaskFailed(Failure("gone", "the title was deleted", retryable=False))
@@ -151,6 +160,13 @@ class Titles(TitleHandler):
         return self._encoder
 
     async def _ask(self, function: Callable[..., None], *arguments: object) -> Message:
+        try:
+            return await self._answer(function, *arguments)
+        except ChildLost as error:
+            log.warning("lost a child, asking again", problem=str(error))
+            return await self._answer(function, *arguments)
+
+    async def _answer(self, function: Callable[..., None], *arguments: object) -> Message:
         limits = Limits(PROBE_TIME_S, PROBE_TIME_S, self._address_space_bytes)
         async with self._children.run(function, *arguments, limits=limits) as messages:
             answers = [message async for message in messages]

@@ -1,6 +1,8 @@
 import asyncio
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +16,8 @@ import pytest
 
 from stores.jobs.base import TaskFailed
 from tests.transcoder import child_work
-from transcoder.child import ChildBroke, Children
+from transcoder import forkserver
+from transcoder.child import ChildBroke, ChildLost, Children
 from transcoder.messages import MediaSegment, Message, Opened
 from transcoder.work import Limits
 
@@ -173,16 +176,67 @@ def test_leaving_early_kills(children: Children) -> None:
     assert is_gone(asyncio.run(first()))
 
 
-def test_fork_server_that_died_is_replaced(children: Children) -> None:
-    asyncio.run(told(children, child_work.answer, "before"))
+def fork_server() -> psutil.Process:
     (server,) = [
         process
         for process in psutil.Process().children()
         if "transcoder.forkserver" in process.cmdline()
     ]
+    return server
+
+
+def test_fork_server_that_died_is_replaced(children: Children) -> None:
+    asyncio.run(told(children, child_work.answer, "before"))
+    server = fork_server()
     server.kill()
     server.wait()
     assert texts(asyncio.run(told(children, child_work.answer, "after"))) == ["after"]
+
+
+def test_children_lost_with_the_fork_server_can_run_again_at_once(children: Children) -> None:
+    async def lost() -> None:
+        with pytest.raises(ChildLost):
+            async with children.run(child_work.hang, limits=LIMITS) as messages:
+                async for _ in messages:
+                    fork_server().kill()
+        assert texts(await told(children, child_work.answer, "again")) == ["again"]
+
+    for _ in range(5):
+        asyncio.run(lost())
+
+
+def test_fork_server_short_of_descriptors_keeps_its_children(children: Children) -> None:
+    async def scenario() -> None:
+        async with children.run(child_work.hang, limits=LIMITS) as messages:
+            async for _ in messages:
+                server = fork_server()
+                usual = server.rlimit(psutil.RLIMIT_NOFILE)
+                server.rlimit(psutil.RLIMIT_NOFILE, (server.num_fds(), usual[1]))
+                with pytest.raises(ChildLost):
+                    await told(children, child_work.answer, "never")
+                server.rlimit(psutil.RLIMIT_NOFILE, usual)
+                assert texts(await told(children, child_work.answer, "again")) == ["again"]
+                assert fork_server() == server
+                break
+
+    asyncio.run(scenario())
+
+
+def test_refused_fork_closes_what_was_meant_for_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    worker, control = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    channel, channel_end = socket.socketpair()
+    status, status_end = os.pipe()
+    with worker, control, channel, os.fdopen(status, "rb") as read_status:
+        command = forkserver.COMMAND.pack(forkserver.FORK, 1)
+        socket.send_fds(worker, [command], [channel_end.fileno(), status_end])
+        channel_end.close()
+        os.close(status_end)
+        assert forkserver.obey(control, {})
+        assert (channel.recv(1), read_status.read()) == (b"", b"")
 
 
 def test_fork_server_that_cannot_start_is_not_a_verdict_on_the_file(

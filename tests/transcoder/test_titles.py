@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import psutil
 import pytest
 
 from media.asset import Asset, Failure, Status
@@ -76,6 +77,26 @@ async def check_package(here: House) -> None:
         name = key.rsplit("/")[-1]
         is_init = name.startswith("init-")
         assert name == (init_name(data) if is_init else segment_name(int(name[:5]), data))
+
+
+def test_children_lost_with_the_fork_server_cost_no_attempt(tmp_path: Path, clip: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as here:
+            media_id = await here.upload(clip)
+            tasks = {task.name: task for task in await here.titles.plan(media_id)}
+            running = asyncio.create_task(here.titles.run(media_id, tasks["video-00000"]))
+            (server,) = [
+                process
+                for process in psutil.Process().children()
+                if "transcoder.forkserver" in process.cmdline()
+            ]
+            while not server.children():
+                await asyncio.sleep(0.01)
+            server.kill()
+            await running
+            assert (await here.catalog.get(media_id)).progress > 0
+
+    asyncio.run(scenario())
 
 
 def test_every_step_may_run_twice(tmp_path: Path, clip: Path) -> None:
