@@ -1,11 +1,16 @@
 """Which encoder makes a rung, and with which options. One table; a new codec is a new row."""
 
+from __future__ import annotations  # Packet[...] exists for the type checker only
+
 from collections.abc import Callable
 from fractions import Fraction
 
 import av
+from av.codec.codec import UnknownCodecError
 from av.codec.context import Flags
 from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
@@ -93,16 +98,22 @@ def open_encoder(plan: Plan, rung: Rung) -> VideoCodecContext:
 
 def try_encoder(send: Send, name: str) -> None:
     """Encode one picture: an encoder that is compiled in may still find no device."""
+    try:
+        packets = _one_picture(name)
+    except UnknownCodecError:
+        send(Opened(works=False, reason=f"this build of FFmpeg has no {name}"))
+    except FFmpegError as error:
+        send(Opened(works=False, reason=str(error)))
+    else:
+        send(Opened(works=bool(packets), reason="" if packets else "it gave no picture"))
+
+
+def _one_picture(name: str) -> list[Packet[Stream]]:
     context = av.CodecContext.create(name, "w")
     assert isinstance(context, VideoCodecContext)
     context.width, context.height, context.pix_fmt = 320, 192, PIXEL_FORMAT
     context.framerate, context.time_base = Fraction(30), Fraction(1, 30)
     frame = VideoFrame(320, 192, PIXEL_FORMAT)
     frame.pts = 0
-    try:
-        context.open()
-        packets = [*context.encode(frame), *context.encode(None)]
-    except FFmpegError as error:
-        send(Opened(works=False, reason=str(error)))
-    else:
-        send(Opened(works=bool(packets), reason="" if packets else "it gave no picture"))
+    context.open()
+    return [*context.encode(frame), *context.encode(None)]

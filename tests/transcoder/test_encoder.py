@@ -46,6 +46,10 @@ def test_hardware_encodes_or_says_why_not() -> None:
     assert answer.works == (answer.reason == "")
 
 
+def test_encoder_that_is_not_built_in_does_not_work() -> None:
+    assert said_of("h264_nosuch") == Opened(False, "this build of FFmpeg has no h264_nosuch")
+
+
 def test_encoder_is_part_of_the_version() -> None:
     """Parts of one title made by different encoders would not fit together."""
     other = replace(PLAN, video=replace(VIDEO, encoder=HARDWARE))
