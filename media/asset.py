@@ -103,4 +103,5 @@ class Asset:
     source: SourceInfo | None = None
     renditions: tuple[RenditionInfo, ...] = ()
     error: Failure | None = None
+    warnings: tuple[str, ...] = ()  # sentences for a person: what the upload has and this lacks
     upload_expires_at_ms: int = 0  # while uploading: after it nobody is taken to be at it

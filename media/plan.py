@@ -18,6 +18,8 @@ import orjson
 from media.asset import AssetType
 from media.timeline import AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, FrameRate, round_half_up
 
+UNDETERMINED = "und"  # ISO 639-2's code for a language that is not known
+
 GOP_S = 2  # Apple HLS authoring 1.13: a key frame about every two seconds
 FIRST_SEGMENT_S = 1  # short, so that a title is playable seconds after its upload
 # Which version of the rules in this file cut a title into segments and chunks. Raise it with every
@@ -108,6 +110,7 @@ class AudioPlan:
     stream_index: int
     sample_count: int  # a multiple of 1024; covers the video where there is one
     rungs: tuple[AudioRung, ...]  # one for a video title, two for an audio title
+    language: str = UNDETERMINED  # BCP 47, which has ISO 639-2's codes in it
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def _multivariant_playlist(plan: Plan, tracks: Sequence[Track], final: bool) -> 
     first = min(variants, key=lambda variant: abs(variant.peak_bit_rate - FIRST_VARIANT_BIT_RATE))
     return MultivariantPlaylist(
         variants=(first, *(variant for variant in variants if variant is not first)),
-        audio=tuple(_alternative_audio(track) for track in audio) if video else (),
+        audio=tuple(_alternative_audio(plan, track) for track in audio) if video else (),
         growing=not final,
     ).render()
 
@@ -155,12 +155,12 @@ def _bit_rates(plan: Plan, track: Track, final: bool) -> tuple[int, int]:
     return ceiling, ceiling
 
 
-def _alternative_audio(track: Track) -> AlternativeAudio:
-    assert isinstance(track.rung, AudioRung)
+def _alternative_audio(plan: Plan, track: Track) -> AlternativeAudio:
+    assert plan.audio is not None and isinstance(track.rung, AudioRung)
     return AlternativeAudio(
         group_id=AUDIO_GROUP,
         name="Audio",
-        language="und",
+        language=plan.audio.language,
         channels=track.rung.channels,
         uri=f"{track.rung.name}/{keys.PLAYLIST}",
     )

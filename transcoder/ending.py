@@ -1,5 +1,6 @@
 """Where a file really ends, and whether that is where it says it ends."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from transcoder.source import format_name, packets, reject, rewind
 # owner wants to know that now, not when a viewer asks for the rest.
 TAIL_TOLERANCE_S = 1
 TAIL_S = 2
+NOTABLE_S = Fraction(1, 4)  # from here on its owner is told what is missing
 
 # Formats whose header says how long the file is; in others the duration is itself a guess.
 DECLARING_FORMATS = {"mov", "matroska", "avi", "asf", "flv", "wav", "w64", "flac", "caf", "aiff"}
@@ -48,6 +50,19 @@ def tails(container: InputContainer, *streams: Stream) -> dict[int, Tail]:
                 f"{stream.type} ends after {float(reached.end if reached else 0):.1f} s",
             )
     return scanned
+
+
+def missing_ends(
+    container: InputContainer, streams: Iterable[Stream], found: Mapping[int, Tail]
+) -> Iterator[str]:
+    """What is cut off and tolerated, in words. Only of streams that have their own length: one
+    of the whole file may be that of its subtitles."""
+    for stream in streams:
+        limit = _declared_end(container, stream) if stream.duration is not None else None
+        missing = Fraction(0) if limit is None else limit - found[stream.index].end
+        if missing >= NOTABLE_S:
+            kind = "sound" if stream.type == "audio" else "video"
+            yield f"The last {float(missing):.1f} s of the {kind} are missing from the file."
 
 
 def _is_whole(tail: Tail | None, declared: Fraction | None) -> bool:

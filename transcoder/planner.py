@@ -80,4 +80,5 @@ def _audio_plan(
         stream_index=track.stream_index,
         sample_count=frames * AAC_FRAME_SAMPLES,
         rungs=plan_audio_rungs(channels, settings.profiles, with_video=video is not None),
+        language=track.language,
     )

@@ -1,7 +1,8 @@
 """What is in an uploaded file: looked at by decoding, because headers promise what they like."""
 
+import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -10,14 +11,15 @@ from typing import NoReturn, TypeVar
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from media.plan import UNDETERMINED
 from media.timeline import FrameRate, nearest_standard_rate
 from stores.objects.base import Source
 from transcoder.appearance import Look, display_size, is_too_large, look_of, reject_too_large
-from transcoder.ending import TAIL_S, Tail, tails
+from transcoder.ending import TAIL_S, Tail, missing_ends, tails
 from transcoder.messages import Probed
 from transcoder.source import (
     MAX_PICTURE_PIXELS,
@@ -48,6 +50,7 @@ SEEKABLE_FORMATS = {"mov", "matroska"}
 
 AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
 
+LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}")
 COVERS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 
@@ -122,7 +125,28 @@ def _probe(container: InputContainer, size_bytes: int) -> ProbeResult:
         seekable=video is not None and _is_seekable(container, video, ends[video.stream.index]),
         video=_video_track(video, ends[video.stream.index]) if video else None,
         audio=_audio_track(audio, ends[audio.stream.index]) if audio else None,
+        warnings=(
+            *_unusable(container.streams.video, heads, "video"),
+            *_unusable(container.streams.audio, heads, "sound"),
+            *missing_ends(container, [head.stream for head in found], ends),
+        ),
     )
+
+
+def _unusable(streams: Iterable[AnyStream], heads: Iterable[Head], kind: str) -> Iterator[str]:
+    """Says how many tracks of a kind are left out, if any."""
+    silent = {head.stream.index: head for head in heads if not head.found}
+    why = []
+    for stream in streams:
+        if stream.codec_context is None and not stream.disposition & COVERS:
+            why.append("unknown format")
+        elif stream.index in silent:
+            is_empty = not silent[stream.index].decoder.packets
+            why.append("empty" if is_empty else stream.codec_context.codec.canonical_name)
+    if why:
+        tracks = f"A {kind} track" if len(why) == 1 else f"{len(why)} {kind} tracks"
+        verb = "is" if len(why) == 1 else "are"
+        yield f"{tracks} cannot be used and {verb} left out ({', '.join(sorted(set(why)))})."
 
 
 def _check_length(length_s: Fraction, size_bytes: int) -> None:
@@ -251,7 +275,13 @@ def _audio_track(head: Head, tail: Tail) -> AudioTrack:
         channels=head.channels,
         sample_rate=head.sample_rate,
         end=tail.end,
+        language=_language(head.stream),
     )
+
+
+def _language(stream: Stream) -> str:
+    language = stream.metadata.get("language", "")
+    return language if LANGUAGE_TAG.fullmatch(language) else UNDETERMINED
 
 
 def _frame_rate(head: Head, *, interlaced: bool) -> FrameRate:

@@ -22,7 +22,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from media.asset import Failure
-from media.plan import Colour, Orientation, ToneMap
+from media.plan import UNDETERMINED, Colour, Orientation, ToneMap
 from media.timeline import FrameRate
 from stores.jobs.base import TaskFailed
 from stores.objects.base import Source
@@ -64,6 +64,7 @@ class AudioTrack:
     channels: int
     sample_rate: int
     end: Fraction
+    language: str = UNDETERMINED  # BCP 47
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class ProbeResult:
     seekable: bool
     video: VideoTrack | None
     audio: AudioTrack | None
+    warnings: tuple[str, ...] = ()  # sentences for a person: what the title will lack
 
 
 def reject(code: str, message: str) -> NoReturn:
@@ -104,6 +106,7 @@ def _container(file: BinaryIO) -> InputContainer:
                 **_DECODER_OPTIONS,
             },
             buffer_size=IO_BUFFER_BYTES,
+            metadata_errors="replace",  # a tag in Latin-1 is no reason to refuse a file
             io_open=_refuse,
         )
     except (FFmpegError, ValueError) as error:

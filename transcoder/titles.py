@@ -135,6 +135,7 @@ class Titles(TitleHandler):
             "source": source_info(probed),
             "duration_s": round(plan.duration_s, 3),
             "version": plan.version,
+            "warnings": probed.warnings,
         }
         with contextlib.suppress(Conflict):  # begun by somebody else, or being deleted
             await self._catalog.transition(media_id, Status.PROCESSING, changes)

@@ -97,6 +97,7 @@ class Media(Shown):
     error: Error | None
     created_at: datetime
     updated_at: datetime
+    warnings: list[str] = Field(description="What the upload has and the title lacks, and why.")
 
 
 class MediaList(Shown):
@@ -151,6 +152,7 @@ def media_body(asset: Asset) -> Media:
         error=None if asset.error is None else Error.model_validate(asset.error),
         created_at=_time(asset.created_at_ms),
         updated_at=_time(asset.updated_at_ms),
+        warnings=list(asset.warnings),
     )
 
 

@@ -63,6 +63,15 @@ def test_variants_start_near_two_megabits_and_then_fall() -> None:
     assert text.index("EXT-X-STREAM-INF") < text.index("EXT-X-MEDIA:")
 
 
+@pytest.mark.parametrize("language", ["und", "deu"])
+def test_language_of_the_sound_is_in_the_multivariant_playlist(language: str) -> None:
+    plan = make_plan()
+    assert plan.audio is not None
+    plan = replace(plan, audio=replace(plan.audio, language=language))
+    text = dict(publication("m", plan, make_commits(plan)).files)[f"v/m/{plan.version}/index.m3u8"]
+    assert f',LANGUAGE="{language}",' in text
+
+
 def test_video_without_audio_has_no_audio_group() -> None:
     plan = make_plan(audio=False)
     text = dict(publication("m", plan, make_commits(plan), final=True).files)[

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av.audio.frame import AudioFrame
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -166,6 +167,58 @@ def test_undecodable_streams_are_refused() -> None:
     failed = refusal(CLIPS / "bad-bitstream.webm")
     assert failed.failure.code == "undecodable"
     assert "vp9" in failed.failure.message
+
+
+def test_tag_that_is_not_utf_8_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    clip = write_audio(tmp_path / "a.wav", [(Fraction(0), tone(48_000))], codec="pcm_s16le")
+    name = b"INFOINAM\x08\0\0\0Caf\xe9 \xe9\xe9\0"
+    data = clip.read_bytes() + b"LIST" + struct.pack("<I", len(name)) + name
+    clip.write_bytes(data[:4] + struct.pack("<I", len(data) - 8) + data[8:])
+    assert probed(clip).audio is not None
+
+
+def test_good_file_has_no_warnings() -> None:
+    for name in ("bbb-720p25-5.1.mp4", "subtitles-srt.mkv", "nasa-2video-2audio-2subs.mp4"):
+        assert probed(CLIPS / name).warnings == ()
+
+
+def test_track_that_cannot_be_used_is_told() -> None:
+    assert planned(CLIPS / "bad-missing-stsd.mp4").audio is None
+    assert probed(CLIPS / "bad-missing-stsd.mp4").warnings == (
+        "A sound track cannot be used and is left out (unknown format).",
+    )
+
+
+def test_end_that_is_missing_within_tolerance_is_told(tmp_path: Path) -> None:
+    clip = write_video(
+        tmp_path / "a.mp4",
+        constant(300, 30),
+        options={"preset": "ultrafast", "bf": "0"},
+        container_options={"movflags": "faststart"},
+    )
+    with av.open(str(clip)) as container:
+        packets = container.demux(video=0)
+        cut = next(p.pos for p in packets if p.pts is not None and p.pts * p.time_base >= 9.4)
+    clip.write_bytes(clip.read_bytes()[:cut])
+    assert probed(clip).warnings == ("The last 0.6 s of the video are missing from the file.",)
+
+
+@pytest.mark.parametrize(
+    ("said", "language"),
+    [("deu", "deu"), ("pt-BR", "pt-BR"), ('e"n', "und"), ("", "und"), ("toolonglanguage", "und")],
+)
+def test_language_of_the_sound(tmp_path: Path, said: str, language: str) -> None:
+    clip = tmp_path / "a.mka"
+    with av.open(str(clip), "w") as output:
+        stream = output.add_stream("flac", rate=48_000, layout="mono")
+        stream.metadata["language"] = said
+        frame = AudioFrame(format="s16", layout="mono", samples=4608)
+        frame.sample_rate, frame.pts = 48_000, 0
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    plan = planned(clip)
+    assert plan.audio is not None
+    assert plan.audio.language == language
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.8])

@@ -79,6 +79,16 @@ async def check_package(here: House) -> None:
         assert name == (init_name(data) if is_init else segment_name(int(name[:5]), data))
 
 
+def test_title_says_what_it_lacks(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as here:
+            asset = await here.process(await here.upload(CLIPS / "bad-missing-stsd.mp4"))
+            assert (asset.status, len(asset.warnings)) == (Status.READY, 1)
+            assert "sound" in asset.warnings[0]
+
+    asyncio.run(scenario())
+
+
 def test_children_lost_with_the_fork_server_cost_no_attempt(tmp_path: Path, clip: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as here:

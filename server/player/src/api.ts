@@ -31,6 +31,7 @@ export interface Media {
   duration_s: number | null;
   source: Source;
   renditions: Rendition[];
+  warnings: string[];
   error: { code: string; message: string; retryable: boolean } | null;
   created_at: string;
 }

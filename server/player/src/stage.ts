@@ -105,6 +105,7 @@ export class Stage {
     setText(element("title"), media.title);
     setText(element("facts"), facts(media));
     setText(element("description"), media.description);
+    setText(element("warnings"), media.warnings.join(" "));
     const encoding = element("encoding");
     encoding.hidden = !playing || !isUnfinished(media);
     child(encoding, "progress", HTMLProgressElement).value = media.progress;

@@ -33,6 +33,7 @@ MEDIA_FIELDS = [
     "error",
     "created_at",
     "updated_at",
+    "warnings",
 ]
 OPERATIONS = {
     ("GET", "/health"),

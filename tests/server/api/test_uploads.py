@@ -44,6 +44,7 @@ def test_upload_answers_with_the_queued_title(client: httpx.Client, data_dir: Pa
         "duration_s": None,
         "renditions": [],
         "error": None,
+        "warnings": [],
     }
     assert (data_dir / "objects" / source_key(media["id"])).read_bytes() == content
     assert client.get(response.headers["Location"]).json()["id"] == media["id"]
