@@ -18,12 +18,16 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 
+import structlog
+
 from media.asset import Failure
 from stores.jobs.base import TaskFailed
-from transcoder import messages
+from transcoder import landlock, messages
 from transcoder.forkserver import COMMAND, FORK, KILL, STATUS
 from transcoder.messages import Broke, Finished, MalformedMessage, Message, Rejected
 from transcoder.work import REQUEST_SIZE, Limits, Request
+
+log = structlog.stdlib.get_logger(__name__)
 
 STREAM_LIMIT_BYTES = 1 << 20  # how far a child may run ahead of its worker
 
@@ -48,6 +52,8 @@ class Children:
     def start(self) -> None:
         """Start the fork server ahead of the first child. Call it from the main thread: the
         server dies with the thread that started it."""
+        if not landlock.version():
+            log.info("no Landlock here: children can read the files that the worker can")
         self._running_control()
 
     def close(self) -> None:

@@ -12,7 +12,9 @@ The chain of PR_SET_PDEATHSIG kills the children when the worker is gone, howeve
 """
 
 import contextlib
+import importlib
 import os
+import pkgutil
 import resource
 import selectors
 import signal
@@ -20,7 +22,9 @@ import socket
 import struct
 import sys
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, ModuleType
+
+import av
 
 from stores.processes import die_with_parent, forbid_new_privileges
 from transcoder import audio, encoder, probe, video, work
@@ -43,6 +47,7 @@ def main() -> None:
     control_fd, worker_pid = int(sys.argv[1]), int(sys.argv[2])
     die_with_parent(worker_pid)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _import_whole(av)
     control = socket.socket(fileno=control_fd)
     wakeup_read, wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wakeup_write)
@@ -59,6 +64,13 @@ def main() -> None:
                     _reap(children)
                 elif not obey(control, children):
                     return
+
+
+def _import_whole(package: ModuleType) -> None:
+    """PyAV imports some of itself only when a file needs it, and then a child may open no file."""
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
 
 
 def _only_wake_up(_signal: int, _frame: FrameType | None) -> None:

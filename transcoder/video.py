@@ -195,9 +195,10 @@ class RungEncoder:
         self._queue: queue.Queue[Picture | None] = queue.Queue(QUEUED_FRAMES)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"encode {rung.name}", daemon=True)
-        self._thread.start()
 
     def put(self, picture: Picture | None) -> None:
+        if self._thread.ident is None:  # now that the source is open: see work.OnlySource
+            self._thread.start()
         self._queue.put(picture)
         if self._error is not None:
             raise self._error

@@ -11,10 +11,12 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from stores.errors import NotFound
 from stores.jobs.base import TaskFailed
-from transcoder import messages
+from stores.objects.base import Source
+from transcoder import landlock, messages
 from transcoder.messages import Broke, Finished, Message, Rejected
 
 Send = Callable[[Message], None]
@@ -60,6 +62,19 @@ class Request:
     limits: Limits
 
 
+@dataclass(frozen=True, slots=True)
+class OnlySource(Source):
+    """The last file that a child opens: a hijacked decoder can then read no key of ours and
+    remove no object."""
+
+    source: Source
+
+    def open(self) -> BinaryIO:
+        file = self.source.open()
+        landlock.forbid_files()
+        return file
+
+
 def serve(channel: socket.socket) -> None:
     request: Request = pickle.loads(_receive(channel))  # noqa: S301 - written by our own worker
     _confine(request.limits)
@@ -91,9 +106,13 @@ def _confine(limits: Limits) -> None:
     os.nice(limits.niceness)
 
 
+def _confining(argument: object) -> object:
+    return OnlySource(argument) if isinstance(argument, Source) else argument
+
+
 def _outcome(request: Request, send: Send) -> Message:
     try:
-        request.function(send, *request.arguments)
+        request.function(send, *map(_confining, request.arguments))
     except TaskFailed as failed:
         return Rejected(failed.failure.code, failed.failure.message, failed.failure.retryable)
     except NotFound as missing:

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from media.asset import Failure
 from stores.jobs.base import TaskFailed
+from stores.objects.base import Source
 from transcoder.messages import MediaSegment, Message, Opened
 from transcoder.work import Send
 
@@ -70,15 +73,44 @@ def leave(send: Send) -> None:
 
 def peak_growth(send: Send, work: Callable[..., None], *arguments: object) -> None:
     """How many bytes of memory a piece of work takes at its peak; what it says is not kept."""
-    before = _peak_bytes()
-    work(_hear_nothing, *arguments)
-    send(Opened(works=True, reason=str(_peak_bytes() - before)))
+    with Path("/proc/self/status").open() as status:  # no file can be opened after the source
+        before = _peak_bytes(status)
+        work(_hear_nothing, *arguments)
+        send(Opened(works=True, reason=str(_peak_bytes(status) - before)))
 
 
 def _hear_nothing(_message: Message) -> None:
     pass
 
 
-def _peak_bytes() -> int:
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].removesuffix("kB")) << 10
+def _peak_bytes(status: TextIO) -> int:
+    status.seek(0)
+    values = dict(line.split(":", 1) for line in status.read().splitlines())
+    return int(values["VmHWM"].removesuffix("kB")) << 10
+
+
+def intrude(send: Send, source: Source, other: Path) -> None:
+    """What a hijacked decoder would try, in its own thread and in one that it starts."""
+    said: list[str] = []
+
+    actions: tuple[Callable[[], object], ...] = (
+        lambda: list(Path("/").iterdir()),
+        other.read_bytes,
+        other.unlink,
+        other.with_suffix(".d").mkdir,
+    )
+
+    def attempt() -> None:
+        for action in actions:
+            try:
+                action()
+            except PermissionError:
+                said.append("refused")
+
+    with source.open() as file:
+        said.append(f"{len(file.read())} bytes")
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        thread.join()
+        attempt()
+    send(Opened(works=True, reason=", ".join(said)))

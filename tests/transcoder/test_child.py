@@ -16,7 +16,8 @@ import pytest
 
 from stores.jobs.base import TaskFailed
 from tests.transcoder import child_work
-from transcoder import forkserver
+from tests.transcoder.encoding import LocalFile
+from transcoder import forkserver, landlock
 from transcoder.child import ChildBroke, ChildLost, Children
 from transcoder.messages import MediaSegment, Message, Opened
 from transcoder.work import Limits
@@ -137,6 +138,16 @@ def test_processor_time_is_bounded(children: Children) -> None:
 def test_child_cannot_write_files(children: Children, tmp_path: Path) -> None:
     with pytest.raises(ChildBroke, match="File too large"):
         asyncio.run(told(children, child_work.write_file, str(tmp_path / "x")))
+
+
+@pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
+def test_child_has_no_files_but_its_source(children: Children, tmp_path: Path) -> None:
+    source, key = tmp_path / "source", tmp_path / "key"
+    for path in (source, key):
+        path.write_bytes(b"secret")
+    work = told(children, child_work.intrude, LocalFile(str(source)), key)
+    assert texts(asyncio.run(work)) == [", ".join(["6 bytes"] + ["refused"] * 8)]
+    assert key.read_bytes() == b"secret"
 
 
 def test_time_is_bounded(children: Children) -> None:
