@@ -80,7 +80,7 @@ def test_long_gaps_keep_every_sample_in_its_place(tmp_path: Path) -> None:
 
 
 def test_long_gap_takes_no_memory(tmp_path: Path) -> None:
-    """The resampler would take 250 MB for it."""
+    """The resampler would take 200 MB for it."""
     runs = [(Fraction(0), tone(SECOND)), (Fraction(1200), tone(SECOND))]
     clip = write_audio(tmp_path / "gap.mka", runs, codec="pcm_s16le")
     plan = one_rung(1201 * SECOND)
@@ -111,7 +111,7 @@ def test_sound_past_the_end_is_dropped_and_what_follows_it_kept(tmp_path: Path) 
 
 
 def test_one_packet_as_large_as_the_file_is_resampled_in_pieces(tmp_path: Path) -> None:
-    """4 million samples at 4 kHz in one packet: 380 MB at 48 kHz."""
+    """4 million samples at 4 kHz in one packet: a gigabyte when resampled at once."""
     clip = tmp_path / "large.mka"
     with av.open(str(clip), "w") as output:
         stream = output.add_stream("pcm_u8", rate=4000, layout="mono")
