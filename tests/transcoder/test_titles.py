@@ -294,23 +294,6 @@ def test_bad_clip_fails_with_a_reason(tmp_path: Path, name: str) -> None:
     assert len(asset.error.message.split()) > 5
 
 
-@pytest.mark.parametrize(
-    "name",
-    sorted(
-        path.name
-        for path in CLIPS.iterdir()
-        if path.suffix != ".md" and not path.name.startswith(("long", "bad-bit", "bad-cor"))
-    ),
-)
-def test_clip_becomes_ready(tmp_path: Path, name: str) -> None:
-    async def scenario() -> None:
-        async with house(tmp_path) as here:
-            asset = await here.process(await here.upload(CLIPS / name))
-            assert (asset.status, asset.error) == (Status.READY, None)
-
-    asyncio.run(scenario())
-
-
 def test_unseekable_source_is_committed_as_it_goes(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as here:
