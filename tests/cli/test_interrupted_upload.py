@@ -53,8 +53,9 @@ def records(service: Service, expire: bool = False) -> list[Asset]:
         catalog = SqliteCatalog(service.directory / "data" / "catalog.sqlite3")
         try:
             found = await catalog.list_by_status([Status.UPLOADING])
-            changes = {"upload_expires_at_ms": 0} if expire else {}
-            return [await catalog.update(asset.id, changes) for asset in found]
+            for asset in found if expire else ():
+                await catalog.update(asset.id, {"upload_expires_at_ms": 0})
+            return [*found]
         finally:
             await catalog.close()
 
