@@ -40,7 +40,7 @@ format:  ## let ruff and the player page's formatter rewrite what they can
 	cd $(PLAYER) && npm run --silent format
 
 bench: setup-dev tools-test  ## speed of transcoding beside ffmpeg, and time to playable
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.transcode
 
 native: $(VENV)/.native  ## compile the Cython modules
 player: $(PLAYER)/dist/index.html  ## build the player page

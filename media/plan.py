@@ -28,7 +28,7 @@ GRID = 1
 
 # Segments per chunk: few, which bounds what a dying worker loses and spreads one title over many.
 FIRST_CHUNK_SEGMENTS = 2  # the second follows the first without another start of a decoder
-EARLY_CHUNKS = 5  # of one segment each from the second on: the start is watched while it is made
+EARLY_CHUNKS = 2  # of one segment each, after the first: the start is watched while it is made
 SEGMENTS_PER_CHUNK = 2
 
 
