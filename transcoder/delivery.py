@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from media import keys
 from media.commit import Commit, RenditionFacts, SegmentFacts
-from media.plan import Chunk
 from stores.errors import Conflict
 from stores.objects.base import ObjectStore
 from transcoder.messages import InitSegment, MalformedMessage, MediaSegment, Message
@@ -17,28 +15,11 @@ PARALLEL_PUTS = 4  # also bounds the segments held in memory
 OnCommit = Callable[[Commit], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class Span:
-    """Segments that are committed together: all of them in all renditions."""
-
-    task: str
-    chunk: Chunk
-    stored: dict[str, dict[int, SegmentFacts]] = field(default_factory=dict)
-
-    def covers(self, number: int) -> bool:
-        return 0 <= number - self.chunk.first_segment < self.chunk.segment_count
-
-    def is_complete(self, renditions: Sequence[str]) -> bool:
-        return all(
-            len(self.stored.get(name, ())) == self.chunk.segment_count for name in renditions
-        )
-
-
 class Delivery:
-    """Stores segments as they arrive and hands each span on, once it is stored completely.
+    """Stores segments as they arrive and hands each on, once it is stored in all renditions.
 
-    `prefix` is the package's. The names of renditions come from the plan and the numbers from
-    the spans: a child can write nowhere else, whatever it says.
+    `prefix` is the package's, `tasks` names the commit of each segment number that is wanted.
+    The names of renditions come from the plan: a child can write nowhere else, whatever it says.
     """
 
     def __init__(
@@ -46,15 +27,16 @@ class Delivery:
         objects: ObjectStore,
         prefix: str,
         renditions: Sequence[str],
-        spans: Sequence[Span],
+        tasks: Mapping[int, str],
         on_commit: OnCommit,
     ) -> None:
         self._objects = objects
         self._prefix = prefix
         self._renditions = renditions
-        self._spans = spans
+        self._tasks = tasks
         self._on_commit = on_commit
         self._inits: dict[str, InitSegment] = {}
+        self._stored: dict[int, dict[str, SegmentFacts]] = {}
         self._slots = asyncio.Semaphore(PARALLEL_PUTS)
 
     async def take(self, messages: AsyncIterator[Message]) -> None:
@@ -76,16 +58,16 @@ class Delivery:
 
     async def _store_segment(self, message: MediaSegment) -> None:
         try:
-            span = next((span for span in self._spans if span.covers(message.number)), None)
-            if span is None:
+            if message.number not in self._tasks:
                 return  # committed before, by a run that did not live to the end
             facts = _facts(message)
             await self._put(self._key(message.rendition, facts.name), message.data)
         finally:
             self._slots.release()
-        span.stored.setdefault(message.rendition, {})[message.number] = facts
-        if span.is_complete(self._renditions):
-            await self._on_commit(self._commit(span))
+        stored = self._stored.setdefault(message.number, {})
+        stored[message.rendition] = facts
+        if len(stored) == len(self._renditions):
+            await self._on_commit(self._commit(message.number))
 
     def _key(self, rendition: str, name: str) -> str:
         if rendition not in self._renditions:
@@ -97,16 +79,17 @@ class Delivery:
         with contextlib.suppress(Conflict):
             await self._objects.put_if(key, data, etag=None)
 
-    def _commit(self, span: Span) -> Commit:
+    def _commit(self, number: int) -> Commit:
+        stored = self._stored.pop(number)
         return Commit(
-            task=span.task,
+            task=self._tasks[number],
             renditions=tuple(
                 RenditionFacts(
                     name=name,
                     init_name=keys.init_name(self._inits[name].data),
                     codecs=self._inits[name].codecs,
                     timescale=self._inits[name].timescale,
-                    segments=tuple(facts for _, facts in sorted(span.stored[name].items())),
+                    segments=(stored[name],),
                 )
                 for name in self._renditions
             ),

@@ -18,7 +18,7 @@ from stores.jobs.base import Task, TaskFailed, TitleHandler
 from stores.objects.base import ObjectStore
 from transcoder import audio, encoder, probe, video
 from transcoder.child import ChildLost, Children
-from transcoder.delivery import Delivery, Span
+from transcoder.delivery import Delivery
 from transcoder.messages import MalformedMessage, Message, Opened, Probed
 from transcoder.planner import make_plan, source_info
 from transcoder.publishing import publish, publish_final
@@ -71,9 +71,9 @@ class Titles(TitleHandler):
             text = "the title was begun by another release of Headrace: upload it again"
             raise TaskFailed(Failure("outdated", text, retryable=False))
         commits = await self._catalog.commits(media_id, plan.version)
-        names, parts = _work(plan, task)
+        names, wanted = _work(plan, task)
         done = {commit.task for commit in commits}
-        missing = [part for part in parts if part.task not in done]
+        missing = {number: name for number, name in wanted.items() if name not in done}
         if not missing:  # committed by a run that may not have lived to publish it
             await self._publish(media_id, plan)
             return
@@ -237,16 +237,16 @@ def _chunk(plan: Plan, task: Task) -> Chunk:
     return plan.chunks()[int(task.name.removeprefix("video-"))]
 
 
-def _work(plan: Plan, task: Task) -> tuple[tuple[str, ...], list[Span]]:
-    """The renditions that a task makes, and the spans that it commits them in."""
+def _work(plan: Plan, task: Task) -> tuple[tuple[str, ...], dict[int, str]]:
+    """The renditions that a task makes, and the commit of each segment number."""
     is_audio = task.name == AUDIO_TASK
     part = plan.audio if is_audio else plan.video
     assert part is not None
     kind = "audio" if is_audio else "video"
     whole = Chunk(0, 0, plan.segment_count) if is_audio else _chunk(plan, task)
     numbers = range(whole.first_segment, whole.first_segment + whole.segment_count)
-    spans = [Span(f"{kind}-{number:05d}", Chunk(number, number, 1)) for number in numbers]
-    return tuple(rung.name for rung in part.rungs), spans
+    commits = {number: f"{kind}-{number:05d}" for number in numbers}
+    return tuple(rung.name for rung in part.rungs), commits
 
 
 def _listed(prefix: str, commits: Sequence[Commit]) -> dict[str, int | None]:

@@ -6,9 +6,8 @@ import pytest
 
 from media.commit import Commit
 from media.keys import init_name, segment_name
-from media.plan import Chunk
 from stores.objects.filesystem import FilesystemObjects
-from transcoder.delivery import Delivery, Span
+from transcoder.delivery import Delivery
 from transcoder.messages import (
     Finished,
     InitSegment,
@@ -27,7 +26,7 @@ def segment(rendition: str, number: int) -> MediaSegment:
 
 
 def delivered(folder: Path, said: Sequence[Message]) -> tuple[list[Commit], set[str]]:
-    """Commits and stored keys of spans (0), (2, 3): segment 1 was committed before."""
+    """Commits and stored keys of segments 0, 2 and 3: segment 1 was committed before."""
 
     async def scenario() -> tuple[list[Commit], set[str]]:
         objects = FilesystemObjects(folder)
@@ -44,9 +43,9 @@ def delivered(folder: Path, said: Sequence[Message]) -> tuple[list[Commit], set[
             for message in said:
                 yield message
 
-        spans = [Span("video-00000", Chunk(0, 0, 1)), Span("video-00002", Chunk(2, 2, 2))]
+        tasks = {number: f"video-{number:05d}" for number in (0, 2, 3)}
         try:
-            delivery = Delivery(objects, PREFIX, ("hi", "lo"), spans, on_commit)
+            delivery = Delivery(objects, PREFIX, ("hi", "lo"), tasks, on_commit)
             await delivery.take(messages())
             return commits, {info.key async for info in objects.list(PREFIX)}
         finally:
@@ -55,27 +54,26 @@ def delivered(folder: Path, said: Sequence[Message]) -> tuple[list[Commit], set[
     return asyncio.run(scenario())
 
 
-def test_span_is_committed_when_all_of_it_is_stored(tmp_path: Path) -> None:
+def test_segment_is_committed_when_all_renditions_of_it_are_stored(tmp_path: Path) -> None:
     said: list[Message] = [
         *INITS,
         *(segment(name, number) for name in ("hi", "lo") for number in (3, 0, 2)),
     ]
     commits, _ = delivered(tmp_path, said)
-    assert {commit.task for commit in commits} == {"video-00000", "video-00002"}
+    assert [commit.task for commit in commits] == ["video-00003", "video-00000", "video-00002"]
     for commit in commits:
         assert [part.name for part in commit.renditions] == ["hi", "lo"]
         assert [part.codecs for part in commit.renditions] == ["codec-hi", "codec-lo"]
         numbers = [[segment.number for segment in part.segments] for part in commit.renditions]
-        assert numbers == ([[0]] * 2 if commit.task == "video-00000" else [[2, 3]] * 2)
+        assert numbers == [[int(commit.task.removeprefix("video-"))]] * 2
 
 
-def test_part_of_a_span_is_not_committed(tmp_path: Path) -> None:
+def test_segment_without_one_rendition_is_not_committed(tmp_path: Path) -> None:
     said: list[Message] = [
         *INITS,
         segment("hi", 0),
         segment("hi", 2),
         segment("hi", 3),
-        segment("lo", 3),
     ]
     commits, _ = delivered(tmp_path, said)
     assert commits == []
