@@ -2,7 +2,7 @@
 
     uploading -> queued -> processing -> ready
         |          |           |          |
-        |          +-----------+-> failed |
+        |          +-----------+-> failed -> queued   (retried)
         +-----------------+---------+-----+-> deleting   (then the record is gone)
 
 `TRANSITIONS` is the only place that says which step is allowed; a catalog refuses any other.
@@ -31,7 +31,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.PROCESSING, Status.FAILED, Status.DELETING}),
     Status.PROCESSING: frozenset({Status.READY, Status.FAILED, Status.DELETING}),
     Status.READY: frozenset({Status.DELETING}),
-    Status.FAILED: frozenset({Status.DELETING}),
+    Status.FAILED: frozenset({Status.QUEUED, Status.DELETING}),
     Status.DELETING: frozenset(),
 }
 
@@ -105,3 +105,5 @@ class Asset:
     error: Failure | None = None
     warnings: tuple[str, ...] = ()  # sentences for a person: what the upload has and this lacks
     upload_expires_at_ms: int = 0  # while uploading: after it nobody is taken to be at it
+    source_etag: str | None = None  # of the original that was confirmed: another is not encoded
+    events: int = 0  # how many the title's event log has: the number of the newest

@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass
 
+TASK_DIGITS = 5  # enough for the longest title: six-second segments of a week
+
+
+def task_name(kind: str, number: int) -> str:
+    """Of the commit of one segment number; sorts by number within `video` and `audio`."""
+    return f"{kind}-{number:0{TASK_DIGITS}d}"
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentFacts:

@@ -17,6 +17,7 @@ from pydantic import (
     ByteSize,
     ConfigDict,
     Field,
+    SecretStr,
     model_validator,
 )
 
@@ -51,6 +52,7 @@ def check_origin(value: str) -> str:
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 WebOrigin = Annotated[str, AfterValidator(check_origin)]
+StorageClass = Literal["STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"]
 BitRate = Annotated[int, BeforeValidator(parse_bit_rate), Field(gt=0)]
 
 
@@ -94,6 +96,59 @@ DEFAULT_PROFILES = (
 )
 
 
+class AwsSettings(Section):
+    """Credentials come from where every AWS client looks: environment, profile, role."""
+
+    region: str = "us-east-1"
+    s3rawbucket: str | None = None  # of uploaded originals; with s3processedbucket: objects in S3
+    s3processedbucket: str | None = None  # of packages
+    s3endpoint: str | None = None  # of another S3 than Amazon's
+    s3encryption: Literal["none", "AES256", "aws:kms"] = "AES256"
+    s3kmskey: str | None = None  # id or ARN; default: the account's key for S3
+    s3storageclass: StorageClass = "STANDARD"  # of packages; originals are STANDARD
+    dynamodbtable: str | None = None  # set: the catalog is in DynamoDB
+    dynamodbendpoint: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.s3rawbucket is None) is not (self.s3processedbucket is None):
+            raise ValueError("s3rawbucket and s3processedbucket go together: set both or neither")
+        if self.s3rawbucket is not None and self.s3rawbucket == self.s3processedbucket:
+            raise ValueError("s3rawbucket and s3processedbucket must be two buckets")
+        return self
+
+
+class RedisSettings(Section):
+    """The job engine's; with neither host nor url a private redis-server is started."""
+
+    host: str | None = None
+    port: int = Field(6379, ge=1, le=65535)
+    username: str | None = None
+    password: SecretStr | None = None
+    tls: bool = False
+    url: SecretStr | None = None  # instead of all the above: redis://, rediss:// or unix://
+    prefix: str = Field("headrace", pattern=r"^[A-Za-z0-9_.-]{1,64}$")  # of all keys
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.url is not None and self.host is not None:
+            raise ValueError("host and url are two ways to say the same: set one")
+        return self
+
+
+class WebhookSettings(Section):
+    """Where every event of every title is POSTed, signed as Standard Webhooks says."""
+
+    url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
+    secret: SecretStr | None = None  # whsec_ and base64 of 24 to 64 bytes
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.url is None) is not (self.secret is None):
+            raise ValueError("url and secret go together: set both or neither")
+        return self
+
+
 class FfmpegSettings(Section):
     segmentduration: Duration = timedelta(seconds=6)
     preset: Literal[
@@ -116,6 +171,7 @@ class FfmpegSettings(Section):
 class WorkerSettings(Section):
     concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
     jobtimeout: Duration = timedelta(minutes=30)  # of one task (a chunk, an audio track)
+    draintimeout: Duration = timedelta(seconds=5)  # after SIGTERM; then tasks go to others
 
 
 class OriginSettings(Section):
@@ -141,8 +197,20 @@ class Settings(Section):
     app: AppSettings = AppSettings()
     server: ServerSettings = ServerSettings()
     data: DataSettings = DataSettings()
+    aws: AwsSettings = AwsSettings()
+    redis: RedisSettings = RedisSettings()
+    webhook: WebhookSettings = WebhookSettings()
     ffmpeg: FfmpegSettings = FfmpegSettings()
     worker: WorkerSettings = WorkerSettings()
     origin: OriginSettings = OriginSettings()
     signing: SigningSettings = SigningSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.aws.dynamodbtable is not None and not self.signing.keys:
+            raise ValueError(
+                "signing.keys must be set with aws.dynamodbtable: machines that share a catalog "
+                "have to sign with the same keys, and one made here would stay here"
+            )
+        return self

@@ -4,6 +4,9 @@ StoreError
 +-- NotFound            no such object or record
 +-- Conflict            a conditional write lost: somebody else was first, or a step is not allowed
 +-- Unavailable         the backend did not answer; trying again may help
+    +-- TimedOut        not in time
+    +-- Throttled       it asks for fewer requests; retries within the budget did not help
+    +-- Denied          it refuses this service: an operator has to mend credentials or rights
 """
 
 
@@ -22,4 +25,16 @@ class Conflict(StoreError):
 
 
 class Unavailable(StoreError):
+    pass
+
+
+class TimedOut(Unavailable):
+    pass
+
+
+class Throttled(Unavailable):
+    pass
+
+
+class Denied(Unavailable):
     pass

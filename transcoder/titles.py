@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 import structlog
 
 from media.asset import UNFINISHED, Failure, Status
-from media.commit import Commit
+from media.commit import Commit, task_name
 from media.keys import INDEX, PLAYLIST, package_prefix, source_key
 from media.plan import GRID, Chunk, Plan
 from media.settings import Settings
@@ -15,7 +15,7 @@ from media.verify import PackageError, verify
 from stores.catalog.base import Catalog
 from stores.errors import Conflict, NotFound
 from stores.jobs.base import Task, TaskFailed, TitleHandler
-from stores.objects.base import ObjectStore
+from stores.objects.base import ObjectStore, Source
 from transcoder import audio, encoder, probe, video
 from transcoder.child import ChildLost, Children
 from transcoder.delivery import Delivery
@@ -92,7 +92,7 @@ class Titles(TitleHandler):
 
         prefix = package_prefix(media_id, plan.version)
         delivery = Delivery(self._objects, prefix, names, missing, on_commit)
-        source = self._objects.source(source_key(media_id))
+        source = await self._source(media_id)
         if task.name == AUDIO_TASK:
             work = self._child(task, audio.encode_audio, source, plan)
         else:
@@ -142,11 +142,15 @@ class Titles(TitleHandler):
         return plan
 
     async def _probe(self, media_id: str) -> ProbeResult:
-        source = self._objects.source(source_key(media_id))
+        source = await self._source(media_id)
         answer = await self._ask(probe.probe, source)
         if not isinstance(answer, Probed):
             raise MalformedMessage(f"a {type(answer).__name__} from a probe")
         return answer.result
+
+    async def _source(self, media_id: str) -> Source:
+        asset = await self._catalog.get(media_id)
+        return await self._objects.source(source_key(media_id), etag=asset.source_etag)
 
     async def _encoder_name(self) -> str:
         """Hardware if it really encodes; tried once per worker."""
@@ -245,7 +249,7 @@ def _work(plan: Plan, task: Task) -> tuple[tuple[str, ...], dict[int, str]]:
     kind = "audio" if is_audio else "video"
     whole = Chunk(0, 0, plan.segment_count) if is_audio else _chunk(plan, task)
     numbers = range(whole.first_segment, whole.first_segment + whole.segment_count)
-    commits = {number: f"{kind}-{number:05d}" for number in numbers}
+    commits = {number: task_name(kind, number) for number in numbers}
     return tuple(rung.name for rung in part.rungs), commits
 
 

@@ -160,7 +160,9 @@ class Uploads:
             await self._stores.objects.delete(source.key)
             raise TooLarge(f"The file may have {self._max_bytes} bytes, it has {source.size}.")
         try:
-            return await self._queue(media_id, {"size_bytes": source.size})
+            return await self._queue(
+                media_id, {"size_bytes": source.size, "source_etag": source.etag}
+            )
         except Conflict:  # another confirmation was first, or a deletion
             return await own_title(self._stores.catalog, request)
 

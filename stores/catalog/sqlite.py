@@ -15,7 +15,7 @@ from typing import TypeVar, TypeVarTuple
 import orjson
 
 from media.asset import Asset, Status
-from media.commit import Commit
+from media.commit import Commit, task_name
 from media.plan import Plan
 from stores.catalog import changes as decide
 from stores.catalog import cursor as cursors
@@ -77,8 +77,11 @@ class SqliteCatalog(Catalog):
     async def commit(self, media_id: str, version: str, commit: Commit) -> bool:
         return await self._call(_commit, media_id, version, commit)
 
-    async def commits(self, media_id: str, version: str) -> tuple[Commit, ...]:
-        return await self._call(_commits, media_id, version)
+    async def commits(
+        self, media_id: str, version: str, *, kind: str = "", start: int = 0
+    ) -> tuple[Commit, ...]:
+        tasks = (task_name(kind, start), f"{kind}.") if kind else ("", "~")
+        return await self._call(_commits, media_id, version, tasks)
 
     async def remove(self, media_id: str) -> None:
         await self._call(_remove, media_id)
@@ -185,10 +188,13 @@ def _commit(connection: sqlite3.Connection, media_id: str, version: str, commit:
     return added.rowcount == 1
 
 
-def _commits(connection: sqlite3.Connection, media_id: str, version: str) -> tuple[Commit, ...]:
+def _commits(
+    connection: sqlite3.Connection, media_id: str, version: str, tasks: tuple[str, str]
+) -> tuple[Commit, ...]:
     rows = connection.execute(
-        "SELECT record FROM commits WHERE media_id = ? AND version = ? ORDER BY task",
-        (media_id, version),
+        """SELECT record FROM commits
+            WHERE media_id = ? AND version = ? AND task >= ? AND task < ? ORDER BY task""",
+        (media_id, version, *tasks),
     )
     return tuple(load(COMMIT, record) for (record,) in rows)
 

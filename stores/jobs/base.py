@@ -57,6 +57,13 @@ class JobState(StrEnum):
     COMPLETED = "completed"
 
 
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    media_id: str
+    failure: Failure
+    failed_at_ms: int
+
+
 class Jobs:
     """The producer's side."""
 
@@ -78,6 +85,20 @@ class Jobs:
     async def failure(self, media_id: str) -> Failure | None:
         """Why the job failed for good: for the reconciler, should `TitleHandler.fail` have
         failed too. None if it did not fail, or too long ago to be remembered."""
+        raise NotImplementedError
+
+    async def set_priority(self, media_id: str, priority: Priority) -> None:
+        """Of everything of the title that waits, and of what is added for it later. Does nothing
+        for a title without a live job; what is running goes on."""
+        raise NotImplementedError
+
+    async def failed(self, limit: int) -> tuple[FailedJob, ...]:
+        """Titles whose job has failed for good, newest first, for as long as it is remembered."""
+        raise NotImplementedError
+
+    async def claim(self, chore: str, every_s: float) -> bool:
+        """True for one caller per period, over all machines: a chore that one of them is enough
+        for. The period begins with the claim."""
         raise NotImplementedError
 
     async def counts(self) -> dict[str, int]:

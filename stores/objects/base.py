@@ -4,9 +4,10 @@ Keys are relative, `/`-separated and made by media/keys.py. An object appears wh
 all: no reader ever sees a part of one.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import BinaryIO
 
 
@@ -30,11 +31,36 @@ class ObjectWriter:
 
 
 class Source:
-    """A picklable handle with which a sandboxed child reads one object by itself."""
+    """A picklable handle with which a sandboxed child reads one object by itself, and nothing
+    else. It must need no other file once it is open."""
 
     def open(self) -> BinaryIO:
-        """A seekable binary file; raises NotFound."""
+        """A seekable binary file. Raises NotFound, Conflict (replaced, see `ObjectStore.source`),
+        Unavailable; so do the file's own methods, whatever the reader makes of it."""
         raise NotImplementedError
+
+
+class Method(StrEnum):
+    PUT = "PUT"
+    POST = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRules:
+    """What a client that uploads by itself may do, and until when."""
+
+    method: Method
+    max_bytes: int
+    size: int | None  # the exact size, where the client said it
+    content_type: str | None
+    lifetime_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadTarget:
+    url: str
+    headers: dict[str, str]  # to be sent with the PUT as they are
+    fields: dict[str, str]  # to be sent with the POST, before the file
 
 
 class ObjectStore:
@@ -58,7 +84,14 @@ class ObjectStore:
         """Raises NotFound."""
         raise NotImplementedError
 
-    def source(self, key: str) -> Source:
+    async def source(self, key: str, *, etag: str | None = None) -> Source:
+        """With an etag its `open` raises Conflict should the object have been replaced. May be
+        opened for as long as a task may last, from now on."""
+        raise NotImplementedError
+
+    async def upload_target(self, key: str, rules: UploadRules) -> UploadTarget | None:
+        """Where a client sends an object's bytes without passing through this service; None for
+        a store that has no door of its own."""
         raise NotImplementedError
 
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
@@ -73,8 +106,14 @@ class ObjectStore:
         """Delete every object below a prefix that ends in `/`; returns how many."""
         raise NotImplementedError
 
-    async def sweep(self) -> None:
-        """Remove what writers that died have left. For a process's start, and now and then."""
+    async def sweep(self, *, dry_run: bool = False) -> Sequence[str]:
+        """Remove what writers that died have left, which no `list` shows; says what that was, a
+        name for a person each. For a process's start, and now and then."""
+        raise NotImplementedError
+
+    async def create(self) -> Sequence[str]:
+        """Make what a new installation lacks (buckets, directories) and say what was made; for
+        `doctor --create`. Changes nothing of what exists."""
         raise NotImplementedError
 
     async def check(self) -> None:

@@ -10,7 +10,7 @@ object, after a power cut too.
 import errno
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +20,14 @@ from typing import BinaryIO
 
 from stores.errors import Conflict, NotFound, Unavailable
 from stores.objects import tree
-from stores.objects.base import ObjectInfo, ObjectStore, ObjectWriter, Source
+from stores.objects.base import (
+    ObjectInfo,
+    ObjectStore,
+    ObjectWriter,
+    Source,
+    UploadRules,
+    UploadTarget,
+)
 from stores.objects.keys import split_key, split_prefix
 from stores.objects.staged import StagedFile, sweep
 from stores.threads import in_thread
@@ -83,9 +90,12 @@ class FilesystemObjects(ObjectStore):
     async def head(self, key: str) -> ObjectInfo:
         return await in_thread(self._threads, self._head, key)
 
-    def source(self, key: str) -> Source:
+    async def source(self, key: str, *, etag: str | None = None) -> Source:
         split_key(key)
-        return FileSource(self._root, key)
+        return FileSource(self._root, key, etag)
+
+    async def upload_target(self, key: str, rules: UploadRules) -> UploadTarget | None:
+        return None
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         found = tree.walk(self._root, *split_prefix(prefix))
@@ -104,8 +114,11 @@ class FilesystemObjects(ObjectStore):
             raise ValueError(f"a prefix to delete must end in '/', got {prefix[:200]!r}")
         return await in_thread(self._threads, self._delete_prefix, prefix)
 
-    async def sweep(self) -> None:
-        await in_thread(self._threads, self._sweep)
+    async def sweep(self, *, dry_run: bool = False) -> Sequence[str]:
+        return await in_thread(self._threads, self._sweep, dry_run)
+
+    async def create(self) -> Sequence[str]:
+        return ()  # the directory was made when the store was opened
 
     async def check(self) -> None:
         await in_thread(self._threads, self._check)
@@ -167,9 +180,9 @@ class FilesystemObjects(ObjectStore):
             tree.prune(self._root, folders)
         return count
 
-    def _sweep(self) -> None:
+    def _sweep(self, dry_run: bool) -> Sequence[str]:
         with _unavailable(self._root):
-            sweep(self._staging)
+            return sweep(self._staging, dry_run=dry_run)
 
     def _check(self) -> None:
         """Without a wait for the disk, as this may be asked often."""
@@ -186,10 +199,15 @@ class FilesystemObjects(ObjectStore):
 class FileSource(Source):
     root: Path
     key: str
+    etag: str | None
 
     def open(self) -> BinaryIO:
         with _existing(self.root, self.key) as (folder, name):
-            return os.fdopen(tree.open_file(folder, name), "rb")
+            file = os.fdopen(tree.open_file(folder, name), "rb")
+        if self.etag is not None and _etag(os.fstat(file.fileno())) != self.etag:
+            file.close()
+            raise Conflict(f"object {self.key} was replaced")
+        return file
 
 
 class _FileWriter(ObjectWriter):

@@ -58,19 +58,23 @@ class StagedFile:
         self._fd = -1
 
 
-def sweep(folder: Path) -> None:
-    """Remove the files of dead writers: a lock ends with its process, however that ends."""
+def sweep(folder: Path, *, dry_run: bool) -> list[str]:
+    """Remove the files of dead writers, a lock ends with its process, however that ends; or only
+    name them."""
+    removed = []
     for path in folder.iterdir():
-        with suppress(FileNotFoundError):
-            _remove_if_unlocked(path)
+        with suppress(FileNotFoundError, BlockingIOError):
+            _remove_if_unlocked(path, dry_run)
+            removed.append(f"staged file {path.name}")
+    return removed
 
 
-def _remove_if_unlocked(path: Path) -> None:
+def _remove_if_unlocked(path: Path, dry_run: bool) -> None:
+    """Raises BlockingIOError for one that is being written."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
-    except BlockingIOError:
-        pass
+        if not dry_run:
+            path.unlink()
     finally:
         os.close(fd)

@@ -16,6 +16,8 @@ HOME_OF_LIBRARY = {
     "granian": "cli",
     "typer": "cli",
     "rich": "cli",
+    "aiobotocore": "stores",
+    "botocore": "stores",
     "redis": "stores",
     "bullmq": "stores",
     "sqlite3": "stores",

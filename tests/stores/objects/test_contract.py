@@ -37,7 +37,7 @@ def test_missing_object(backend: ObjectBackend) -> None:
                 with pytest.raises(NotFound, match=key):
                     await look(key)
             with pytest.raises(NotFound, match=key):
-                store.source(key).open()
+                (await store.source(key)).open()
             await store.delete(key)
         assert await keys(store) == ["v/m/object"]
 
@@ -63,7 +63,7 @@ def test_invalid_key_is_refused_by_every_operation(backend: ObjectBackend, key: 
             with refused:
                 await operation
         with refused:
-            store.source(key)
+            await store.source(key)
         assert await keys(store) == []
 
     backend.run(body)
@@ -74,7 +74,7 @@ def test_source_is_a_seekable_file_that_another_process_can_open(backend: Object
 
     async def body(store: ObjectStore) -> None:
         await store.put("source/m", data)
-        source = pickle.loads(pickle.dumps(store.source("source/m")))
+        source = pickle.loads(pickle.dumps(await store.source("source/m")))
         with source.open() as file:
             assert file.seekable()
             assert file.read() == data
@@ -87,7 +87,7 @@ def test_source_is_a_seekable_file_that_another_process_can_open(backend: Object
 def test_open_source_outlives_the_object(backend: ObjectBackend) -> None:
     async def body(store: ObjectStore) -> None:
         await store.put("source/m", b"old")
-        with store.source("source/m").open() as file:
+        with (await store.source("source/m")).open() as file:
             await store.put("source/m", b"new")
             await store.delete("source/m")
             assert file.read() == b"old"

@@ -85,7 +85,7 @@ def test_symbolic_links_are_not_followed(tmp_path: Path) -> None:
             with pytest.raises(NotFound):
                 await store.head(key)
             with pytest.raises(NotFound):
-                store.source(key).open()
+                (await store.source(key)).open()
         assert [info.key for prefix in ("", "folder/") async for info in store.list(prefix)] == []
         with pytest.raises(Unavailable, match="move away"):
             await store.put("folder/secret", b"replaced")
