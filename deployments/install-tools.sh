@@ -47,6 +47,7 @@ if [ "$purpose" = test ]; then  # the tests call these by name
     need redis-server redis-server
     need ffmpeg ffmpeg
     need chromium chromium
+    need njs njs
 else
     need redis-server redis-server valkey-server
 fi
