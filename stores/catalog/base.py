@@ -38,7 +38,7 @@ class Delivery:
 
 class Catalog:
     async def create(self, asset: Asset) -> None:
-        """Raises Conflict if the id exists."""
+        """Raises Conflict if the id exists, or did: events of a removed title may be kept."""
         raise NotImplementedError
 
     async def get(self, media_id: str) -> Asset:
@@ -118,13 +118,15 @@ class Catalog:
         raise NotImplementedError
 
     async def forget_plan(self, media_id: str) -> None:
-        """Drop the plan and the commits of a title that has failed, so that it is planned anew.
+        """Drop the plan and the commits of a title that has failed, and what its record says of
+        them (`version`, `playable`, `progress`, `renditions`), so that it is planned anew.
         Raises NotFound, Conflict (not failed)."""
         raise NotImplementedError
 
     async def remove(self, media_id: str) -> None:
         """Drop the record, its plan and its commits; no error if there is none. Its events stay
-        until they expire: a listener may not have heard yet that it is deleted."""
+        until they expire: a listener may not have heard yet that it is deleted. A title that
+        was not `deleting` before is so first, for them."""
         raise NotImplementedError
 
     async def sweep(self) -> None:

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from media.asset import Asset
 from media.commit import Commit
+from media.event import Event
 from media.plan import Plan
 from stores.errors import Unavailable
 
@@ -15,6 +16,7 @@ T = TypeVar("T")
 ASSET = TypeAdapter(Asset)
 PLAN = TypeAdapter(Plan)
 COMMIT = TypeAdapter(Commit)
+EVENT = TypeAdapter(Event)
 
 
 def dump(kind: TypeAdapter[T], value: T) -> str:

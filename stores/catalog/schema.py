@@ -34,6 +34,33 @@ MIGRATIONS = (
             PRIMARY KEY (media_id, version, task)
         ) STRICT""",
     ),
+    (
+        """CREATE TABLE events (
+            media_id TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            expires_at_ms INTEGER NOT NULL,
+            record TEXT NOT NULL,
+            PRIMARY KEY (media_id, number)
+        ) STRICT""",
+        "CREATE INDEX events_by_expiry ON events (expires_at_ms)",
+        """CREATE TABLE deliveries (
+            media_id TEXT PRIMARY KEY,
+            newest INTEGER NOT NULL,
+            delivered INTEGER NOT NULL,
+            attempts INTEGER NOT NULL,
+            due_at_ms INTEGER,
+            expires_at_ms INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE INDEX deliveries_by_due ON deliveries (due_at_ms) WHERE due_at_ms IS NOT NULL",
+        """CREATE TABLE keys (
+            user_id TEXT NOT NULL,
+            key TEXT NOT NULL,
+            media_id TEXT NOT NULL,
+            expires_at_ms INTEGER NOT NULL,
+            PRIMARY KEY (user_id, key)
+        ) STRICT""",
+        "CREATE INDEX keys_by_expiry ON keys (expires_at_ms)",
+    ),
 )
 
 

@@ -16,10 +16,13 @@ import orjson
 
 from media.asset import Asset, Status
 from media.commit import Commit, task_name
+from media.event import Event
 from media.plan import Plan
 from stores.catalog import changes as decide
 from stores.catalog import cursor as cursors
-from stores.catalog.base import Catalog, Page
+from stores.catalog import sqlite_events as beside
+from stores.catalog.base import Catalog, Delivery, Page
+from stores.catalog.changes import Write
 from stores.catalog.records import ASSET, COMMIT, PLAN, dump, load
 from stores.catalog.schema import open_database, transaction, translated
 from stores.errors import Conflict, NotFound
@@ -34,13 +37,15 @@ LIST_BY_USER = """SELECT record FROM assets
 
 
 class SqliteCatalog(Catalog):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, webhooks: bool = False) -> None:
+        """With `webhooks` events are also put by for delivery, which somebody has to do then."""
         self._path = path.absolute()
+        self._webhooks = webhooks
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         self._connection: sqlite3.Connection | None = None  # opened, used, closed by the thread
 
     async def create(self, asset: Asset) -> None:
-        await self._call(_create, asset)
+        await self._call(_create, decide.created(asset, now_ms=_now_ms()), self._webhooks)
 
     async def get(self, media_id: str) -> Asset:
         return await self._call(_get, media_id)
@@ -57,19 +62,38 @@ class SqliteCatalog(Catalog):
     async def transition(
         self, media_id: str, to: Status, changes: Mapping[str, object] | None = None
     ) -> Asset:
-        def move(asset: Asset) -> Asset:
+        def move(asset: Asset) -> Write:
             return decide.moved(asset, to, changes or {}, now_ms=_now_ms())
 
-        return await self._call(_change, media_id, move)
+        return await self._call(_change, media_id, move, self._webhooks)
 
     async def update(self, media_id: str, changes: Mapping[str, object]) -> Asset:
-        def update(asset: Asset) -> Asset:
+        def update(asset: Asset) -> Write:
             return decide.updated(asset, changes, now_ms=_now_ms())
 
-        return await self._call(_change, media_id, update)
+        return await self._call(_change, media_id, update, self._webhooks)
+
+    async def events(self, media_id: str, *, after: int = 0, limit: int = 100) -> tuple[Event, ...]:
+        return await self._call(beside.read_events, media_id, after, limit, _now_ms())
+
+    async def claim_deliveries(
+        self, now_ms: int, *, lease_ms: int, limit: int
+    ) -> tuple[Delivery, ...]:
+        return await self._call(beside.claim_deliveries, now_ms, lease_ms, limit)
+
+    async def settle_delivery(
+        self, delivery: Delivery, *, delivered: int, attempts: int, due_at_ms: int
+    ) -> None:
+        await self._call(beside.settle_delivery, delivery, delivered, attempts, due_at_ms)
+
+    async def claim_key(self, user_id: str, key: str, media_id: str) -> str:
+        return await self._call(beside.claim_key, user_id, key, media_id, _now_ms())
+
+    async def release_key(self, user_id: str, key: str, media_id: str) -> None:
+        await self._call(beside.release_key, user_id, key, media_id)
 
     async def put_plan(self, media_id: str, plan: Plan) -> Plan:
-        return await self._call(_put_plan, media_id, plan)
+        return await self._call(_put_plan, media_id, plan, self._webhooks)
 
     async def get_plan(self, media_id: str) -> Plan | None:
         return await self._call(_get_plan, media_id)
@@ -83,8 +107,17 @@ class SqliteCatalog(Catalog):
         tasks = (task_name(kind, start), f"{kind}.") if kind else ("", "~")
         return await self._call(_commits, media_id, version, tasks)
 
+    async def forget_plan(self, media_id: str) -> None:
+        await self._call(_forget_plan, media_id, self._webhooks)
+
     async def remove(self, media_id: str) -> None:
-        await self._call(_remove, media_id)
+        await self._call(_remove, media_id, self._webhooks)
+
+    async def sweep(self) -> None:
+        await self._call(beside.sweep, _now_ms())
+
+    async def create_storage(self) -> Sequence[str]:
+        return ()  # the first use makes the file
 
     async def check(self) -> None:
         await self._call(_check)
@@ -108,14 +141,18 @@ class SqliteCatalog(Catalog):
             self._connection = None
 
 
-def _create(connection: sqlite3.Connection, asset: Asset) -> None:
-    added = connection.execute(
-        """INSERT INTO assets (id, user_id, status, created_at_ms, record)
-            VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING""",
-        (asset.id, asset.user_id, asset.status, asset.created_at_ms, dump(ASSET, asset)),
-    )
-    if added.rowcount == 0:
-        raise Conflict(f"media {asset.id} exists already")
+def _create(connection: sqlite3.Connection, write: Write, webhooks: bool) -> None:
+    asset = write.asset
+    with transaction(connection):
+        added = connection.execute(
+            """INSERT INTO assets (id, user_id, status, created_at_ms, record)
+                VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING""",
+            (asset.id, asset.user_id, asset.status, asset.created_at_ms, dump(ASSET, asset)),
+        )
+        if added.rowcount == 0:
+            raise Conflict(f"media {asset.id} exists already")
+        if write.event is not None:
+            beside.append_event(connection, write.event, webhooks=webhooks)
 
 
 def _get(connection: sqlite3.Connection, media_id: str) -> Asset:
@@ -145,28 +182,34 @@ def _list_by_status(
 
 
 def _change(
-    connection: sqlite3.Connection, media_id: str, decision: Callable[[Asset], Asset]
+    connection: sqlite3.Connection,
+    media_id: str,
+    decision: Callable[[Asset], Write],
+    webhooks: bool,
 ) -> Asset:
     with transaction(connection):
-        asset = decision(_get(connection, media_id))
-        _write(connection, asset)
-    return asset
+        write = decision(_get(connection, media_id))
+        _write(connection, write, webhooks)
+    return write.asset
 
 
-def _write(connection: sqlite3.Connection, asset: Asset) -> None:
+def _write(connection: sqlite3.Connection, write: Write, webhooks: bool) -> None:
     connection.execute(
         "UPDATE assets SET status = ?, record = ? WHERE id = ?",
-        (asset.status, dump(ASSET, asset), asset.id),
+        (write.asset.status, dump(ASSET, write.asset), write.asset.id),
     )
+    if write.event is not None:
+        beside.append_event(connection, write.event, webhooks=webhooks)
 
 
-def _put_plan(connection: sqlite3.Connection, media_id: str, plan: Plan) -> Plan:
+def _put_plan(connection: sqlite3.Connection, media_id: str, plan: Plan, webhooks: bool) -> Plan:
     with transaction(connection):
         asset = _get(connection, media_id)
         first = _get_plan(connection, media_id)
         if first is not None:
             return first
-        _write(connection, decide.updated(asset, {"version": plan.version}, now_ms=_now_ms()))
+        write = decide.updated(asset, {"version": plan.version}, now_ms=_now_ms())
+        _write(connection, write, webhooks)
         connection.execute(
             "INSERT INTO plans (media_id, record) VALUES (?, ?)", (media_id, dump(PLAN, plan))
         )
@@ -199,11 +242,28 @@ def _commits(
     return tuple(load(COMMIT, record) for (record,) in rows)
 
 
-def _remove(connection: sqlite3.Connection, media_id: str) -> None:
+def _forget_plan(connection: sqlite3.Connection, media_id: str, webhooks: bool) -> None:
     with transaction(connection):
-        connection.execute("DELETE FROM commits WHERE media_id = ?", (media_id,))
-        connection.execute("DELETE FROM plans WHERE media_id = ?", (media_id,))
+        write = decide.unplanned(_get(connection, media_id), now_ms=_now_ms())
+        _write(connection, write, webhooks)
+        _drop_plan(connection, media_id)
+
+
+def _remove(connection: sqlite3.Connection, media_id: str, webhooks: bool) -> None:
+    with transaction(connection):
+        try:
+            asset = _get(connection, media_id)
+        except NotFound:
+            return
+        if asset.status is not Status.DELETING:
+            _write(connection, decide.moved(asset, Status.DELETING, {}, now_ms=_now_ms()), webhooks)
+        _drop_plan(connection, media_id)
         connection.execute("DELETE FROM assets WHERE id = ?", (media_id,))
+
+
+def _drop_plan(connection: sqlite3.Connection, media_id: str) -> None:
+    connection.execute("DELETE FROM commits WHERE media_id = ?", (media_id,))
+    connection.execute("DELETE FROM plans WHERE media_id = ?", (media_id,))
 
 
 def _check(connection: sqlite3.Connection) -> None:

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.asset import TRANSITIONS, Status
-from stores.catalog.changes import moved, updated
+from media.asset import TRANSITIONS, Failure, Status
+from media.event import PROGRESS_STEPS, Event, EventKind, event_kind
+from stores.catalog.changes import created, moved, unplanned, updated
 from stores.errors import Conflict
 from tests.stores.catalog.titles import asset
 
-FIXED = ["id", "user_id", "status", "created_at_ms", "updated_at_ms", "unknown", ""]
+FIXED = ["id", "user_id", "status", "created_at_ms", "updated_at_ms", "events", "unknown", ""]
 
 
 @pytest.mark.parametrize("to", Status)
@@ -18,8 +19,10 @@ FIXED = ["id", "user_id", "status", "created_at_ms", "updated_at_ms", "unknown",
 def test_move_follows_the_table(status: Status, to: Status) -> None:
     before = replace(asset("m"), status=status)
     if to in TRANSITIONS[status]:
-        after = moved(before, to, {"title": "new"}, now_ms=5)
-        assert after == replace(before, status=to, title="new", updated_at_ms=5)
+        write = moved(before, to, {"title": "new"}, now_ms=5)
+        assert write.asset == replace(before, status=to, title="new", updated_at_ms=5, events=1)
+        assert write.event is not None
+        assert (write.event.kind, write.event.number) == (event_kind(before, write.asset), 1)
     else:
         with pytest.raises(Conflict, match=f"media m is {status} and cannot become {to}"):
             moved(before, to, {}, now_ms=5)
@@ -42,7 +45,7 @@ def test_title_being_deleted_is_not_updated() -> None:
 def test_time_of_update_always_grows(clock: list[int]) -> None:
     title = asset("m")
     for now_ms in clock:
-        before, title = title, updated(title, {}, now_ms=now_ms)
+        before, title = title, updated(title, {}, now_ms=now_ms).asset
         assert title.updated_at_ms > before.updated_at_ms
         assert title.updated_at_ms >= now_ms
 
@@ -60,5 +63,53 @@ def test_progress_and_playable_never_go_back(
     changes: dict[str, Any], progress: float, playable: bool
 ) -> None:
     title = replace(asset("m"), progress=0.5, playable=True)
-    after = updated(title, changes, now_ms=5)
+    after = updated(title, changes, now_ms=5).asset
     assert (after.progress, after.playable) == (progress, playable)
+
+
+def test_retry_takes_back_what_the_failure_said() -> None:
+    failed = replace(
+        asset("m"), status=Status.FAILED, error=Failure("x", "y", True), playable=True, progress=0.5
+    )
+    changes = {"error": None, "playable": False, "progress": 0.0}
+    after = moved(failed, Status.QUEUED, changes, now_ms=5).asset
+    assert (after.error, after.playable, after.progress) == (None, False, 0.0)
+
+
+def test_creation_is_the_first_event() -> None:
+    write = created(replace(asset("m", created_at_ms=3), events=7), now_ms=5)
+    assert write.asset == asset("m", created_at_ms=3, events=1)
+    assert write.event == Event("m", "ann", 1, EventKind.CREATED, 5, Status.UPLOADING, False, 0.0)
+
+
+def test_event_shows_the_title_just_after_it() -> None:
+    title = replace(asset("m"), status=Status.PROCESSING, playable=True, progress=0.25, events=4)
+    failure = Failure("x", "y", retryable=True)
+    event = moved(title, Status.FAILED, {"error": failure}, now_ms=5).event
+    assert event == Event(
+        "m", "ann", 5, EventKind.FAILED, 5, Status.FAILED, True, 0.25, error=failure
+    )
+
+
+@given(reports=st.lists(st.floats(0, 1), max_size=50))
+def test_events_are_numbered_without_gaps_and_progress_is_told_rarely(reports: list[float]) -> None:
+    title, numbers = asset("m"), []
+    for progress in [*reports, *(n / 1000 for n in range(1001))]:
+        write = updated(title, {"progress": progress}, now_ms=5)
+        title = write.asset
+        if write.event is not None:
+            numbers.append(write.event.number)
+    assert numbers == list(range(1, title.events + 1))
+    assert len(numbers) <= PROGRESS_STEPS
+
+
+@pytest.mark.parametrize("status", Status)
+def test_only_a_failed_title_loses_its_plan(status: Status) -> None:
+    before = replace(asset("m"), status=status, version="00", playable=True, progress=0.5)
+    if status is Status.FAILED:
+        write = unplanned(before, now_ms=5)
+        assert write.asset == replace(asset("m"), status=status, updated_at_ms=5)
+        assert write.event is None
+    else:
+        with pytest.raises(Conflict, match=f"media m is {status}: its plan is kept"):
+            unplanned(before, now_ms=5)

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 import pytest
 
 from media.asset import Status
+from media.event import EventKind
 from stores.catalog.base import Catalog
 from stores.errors import Conflict, NotFound
 from tests.stores.catalog.backends import CatalogBackend
@@ -151,35 +152,52 @@ def test_new_catalog_is_opened_by_many_at_once(backend: CatalogBackend, runners:
 
 
 def living_victim(backend: CatalogBackend, pipe: Connection) -> None:
-    """One title, from its creation to its removal, again and again."""
+    """One title after another, from its creation to its removal."""
 
-    async def live(catalog: Catalog) -> None:
-        await catalog.create(asset("m"))
-        await catalog.put_plan("m", plan())
-        await catalog.transition("m", Status.QUEUED)
-        await catalog.transition("m", Status.PROCESSING)
+    async def live(catalog: Catalog, media_id: str) -> None:
+        await catalog.create(asset(media_id))
+        await catalog.put_plan(media_id, plan())
+        await catalog.transition(media_id, Status.QUEUED)
+        await catalog.transition(media_id, Status.PROCESSING)
         for number in range(4):
-            await catalog.commit("m", plan().version, commit(f"video-{number:05d}"))
-        await catalog.remove("m")
+            await catalog.commit(media_id, plan().version, commit(f"video-{number:05d}"))
+        await catalog.remove(media_id)
 
     async def body() -> None:
         async with backend.open() as catalog:
-            await catalog.remove("m")
-            await live(catalog)
+            number = await lives(catalog)
+            await live(catalog, f"m{number}")
             pipe.send("ready")
             while True:
-                await live(catalog)
+                number += 1
+                await live(catalog, f"m{number}")
 
     asyncio.run(body())
 
 
-async def assert_nothing_half_done(catalog: Catalog) -> None:
-    stored, commits = await catalog.get_plan("m"), await catalog.commits("m", plan().version)
+async def lives(catalog: Catalog) -> int:
+    """How many titles there have been: each has left its events."""
+    for number in itertools.count():
+        if not await catalog.events(f"m{number}", limit=1):
+            return number
+    raise AssertionError
+
+
+async def assert_nothing_half_done(catalog: Catalog, media_id: str) -> None:
+    stored = await catalog.get_plan(media_id)
+    commits = await catalog.commits(media_id, plan().version)
+    events = await catalog.events(media_id)
+    assert [event.number for event in events] == list(range(1, len(events) + 1))
     try:
-        title = await catalog.get("m")
+        title = await catalog.get(media_id)
     except NotFound:
         assert stored is None
         assert commits == ()
+        assert events[-1].kind is EventKind.DELETED
+        return
+    assert title.events == len(events)
+    assert title.status is events[-1].status
+    if title.status is Status.DELETING:  # by several requests where one cannot do it all
         return
     assert title.version == (stored.version if stored else None)
     assert commits == tuple(commit(f"video-{number:05d}") for number in range(len(commits)))
@@ -192,7 +210,8 @@ def test_kill_leaves_nothing_half_done_and_nothing_locked(backend: CatalogBacken
             with victim(partial(living_victim, backend)):
                 await asyncio.to_thread(pause, moment)
             async with backend.open() as catalog:
-                await assert_nothing_half_done(catalog)
+                for number in range(await lives(catalog)):
+                    await assert_nothing_half_done(catalog, f"m{number}")
                 await catalog.check()
 
     asyncio.run(body())

@@ -6,7 +6,8 @@ from media.plan import AudioPlan, AudioRung, Plan, Rung, VideoPlan
 from media.timeline import FrameRate
 
 
-def asset(media_id: str, user_id: str = "ann", *, created_at_ms: int = 0) -> Asset:
+def asset(media_id: str, user_id: str = "ann", *, created_at_ms: int = 0, events: int = 0) -> Asset:
+    """With one event it is as a catalog gives it back after its creation."""
     return Asset(
         id=media_id,
         user_id=user_id,
@@ -16,6 +17,7 @@ def asset(media_id: str, user_id: str = "ann", *, created_at_ms: int = 0) -> Ass
         status=Status.UPLOADING,
         created_at_ms=created_at_ms,
         updated_at_ms=created_at_ms,
+        events=events,
     )
 
 
