@@ -1,6 +1,7 @@
 # Everything that a new machine needs is installed by these targets; `make help` lists them.
 PYTHON ?= python3
 VENV := .venv
+MINISTACK := .venv-ministack
 BIN := $(VENV)/bin
 
 PLAYER := server/player
@@ -9,7 +10,7 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test debug check format bench native player setup setup-dev tools-run tools-test clean
+.PHONY: help run test debug check format bench native player setup setup-dev setup-aws-local tools-run tools-test clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 12
@@ -17,7 +18,7 @@ help:  ## list the targets
 run: setup  ## start the service; FILE=clip.mp4 also uploads that clip
 	@set -- up; [ -z "$$FILE" ] || set -- up --upload "$$FILE"; exec $(BIN)/headrace "$$@"
 
-test: setup-dev tools-test tests/node_modules/.installed  ## run all tests; ARGS="tests/cli -x" some
+test: setup-dev tools-test setup-aws-local tests/node_modules/.installed  ## run all tests; ARGS="tests/cli -x" some
 	@$(BIN)/python -m pytest $(ARGS)
 
 debug: setup-dev  ## run the tests of the native modules on a build that checks itself
@@ -47,6 +48,7 @@ player: $(PLAYER)/dist/index.html  ## build the player page
 
 setup: tools-run $(VENV)/.installed native player
 setup-dev: setup $(VENV)/.installed-dev
+setup-aws-local: setup-dev $(MINISTACK)/.installed
 
 tools-run tools-test: tools-%:
 	@PYTHON='$(PYTHON)' sh deployments/install-tools.sh $*
@@ -67,6 +69,13 @@ $(VENV)/.installed: pyproject.toml | tools-run
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo 'Installing Python packages for development'
 	@$(PIP_INSTALL) '.[dev]'
+	@touch $@
+
+# DynamoDB for development and tests. It pins a botocore of its own, hence an environment of its own.
+$(MINISTACK)/.installed: deployments/aws_local/ministack.txt | tools-run
+	@echo 'Installing ministack'
+	@test -x $(MINISTACK)/bin/python || $(PYTHON) -m venv $(MINISTACK)
+	@$(MINISTACK)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
 $(VENV)/.native: $(wildcard native/*.pyx native/*.pxd) setup.py $(VENV)/.installed
@@ -90,5 +99,5 @@ tests/node_modules/.installed: tests/package-lock.json | tools-run
 	@touch $@
 
 clean:  ## remove everything that was built; ./var with your media stays
-	rm -rf $(VENV) build *.egg-info $(PLAYER)/dist $(PLAYER)/node_modules tests/node_modules
+	rm -rf $(VENV) $(MINISTACK) build *.egg-info $(PLAYER)/dist $(PLAYER)/node_modules tests/node_modules
 	find native -name '*.so' -delete
