@@ -105,5 +105,6 @@ class Asset:
     error: Failure | None = None
     warnings: tuple[str, ...] = ()  # sentences for a person: what the upload has and this lacks
     upload_expires_at_ms: int = 0  # while uploading: after it nobody is taken to be at it
+    presigned: bool = False  # its file comes by a signed URL, not in a form
     source_etag: str | None = None  # of the original that was confirmed: another is not encoded
     events: int = 0  # how many the title's event log has: the number of the newest

@@ -10,11 +10,16 @@ Problem                 carries the detail
 +-- TitleFailed
 +-- UploadMissing
 +-- UploadClosed
++-- UploadUnderWay
++-- KeyReused
++-- SourceGone
++-- TitleFinished
 +-- BodyTimeout
 +-- TooLarge
 +-- WrongContentType
 +-- Malformed
 +-- InvalidFields       also says which fields
++-- TooManyListeners
 +-- AnswerTimeout
 +-- ServerStopping
 +-- NotReady            also says which stores
@@ -75,6 +80,22 @@ class UploadClosed(Problem):
     pass
 
 
+class UploadUnderWay(Problem):
+    pass
+
+
+class KeyReused(Problem):
+    pass
+
+
+class SourceGone(Problem):
+    pass
+
+
+class TitleFinished(Problem):
+    pass
+
+
 class BodyTimeout(Problem):
     pass
 
@@ -98,6 +119,10 @@ class InvalidFields(Problem):
 
     def members(self) -> dict[str, object]:
         return {"errors": [{"field": f, "message": m} for f, m in self.errors.items()]}
+
+
+class TooManyListeners(Problem):
+    pass
 
 
 class AnswerTimeout(Problem):
@@ -150,9 +175,14 @@ KINDS: dict[type[Exception], Kind] = {
     TitleFailed: Kind(409, "title-failed", "The title cannot be played"),
     UploadMissing: Kind(409, "upload-missing", "Nothing has been uploaded"),
     UploadClosed: Kind(409, "upload-closed", "The upload is complete"),
+    UploadUnderWay: Kind(409, "upload-under-way", "The same upload is still under way", RETRY),
+    SourceGone: Kind(409, "source-gone", "The uploaded file is not there any more"),
+    TitleFinished: Kind(409, "title-finished", "There is no work left on the title"),
     TooLarge: Kind(413, "too-large", "The upload is too large", CLOSE),
     WrongContentType: Kind(415, "wrong-content-type", "This content type is not taken here"),
+    KeyReused: Kind(422, "key-reused", "The Idempotency-Key was another request's"),
     InvalidFields: Kind(422, "invalid-fields", "Some fields are not valid"),
+    TooManyListeners: Kind(503, "too-many-listeners", "Too many event streams are open", RETRY),
     AnswerTimeout: Kind(503, "answer-timeout", "The answer took too long", RETRY),
     ServerStopping: Kind(503, "server-stopping", "The server is stopping", {**RETRY, **CLOSE}),
     NotReady: Kind(503, "not-ready", "The service is not ready", RETRY),

@@ -22,14 +22,15 @@ async def remove_title(stores: Stores, media_id: str) -> None:
     more then, and the reconciler goes on."""
     with contextlib.suppress(Conflict):  # every status may go to deleting but deleting itself
         await stores.catalog.transition(media_id, Status.DELETING)
-    await _stop_work(stores.jobs, media_id)
+    await stop_work(stores.jobs, media_id)
     await stores.objects.delete(source_key(media_id))
     await stores.objects.delete_prefix(media_prefix(media_id))
     await stores.catalog.remove(media_id)
 
 
-async def _stop_work(jobs: Jobs, media_id: str) -> None:
-    """Nothing may be written once the objects are deleted."""
+async def stop_work(jobs: Jobs, media_id: str) -> None:
+    """Ends with nothing of it running or waiting; raises Unavailable if that does not come soon.
+    Nothing may be written once the objects are deleted."""
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await jobs.cancel(media_id)

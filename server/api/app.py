@@ -6,19 +6,21 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute
 
 from media.settings import Settings
 from server.api.cors import Cors
+from server.api.direct import DirectUploads
 from server.api.envelope import Envelope
+from server.api.events import Events
 from server.api.metrics import Metrics
 from server.api.openapi import describe
 from server.api.operations import Gives, Operation, make_routes
-from server.api.presign import DirectUpload, SignedPuts
+from server.api.presign import PutDoor, SignedPuts
 from server.api.stopping import Stopping
 from server.api.system import System
 from server.api.titles import Titles
 from server.api.uploads import Uploads
+from server.api.work import Work
 from server.origin.app import Origin
 from server.problems import KINDS, problem_response
 from server.tokens import TokenKeys
@@ -35,20 +37,23 @@ def make_api(
     *,
     origin: Origin | None = None,
     stopping: Stopping | None = None,
-    page: Sequence[BaseRoute] = (),
+    metrics: Metrics | None = None,
 ) -> Starlette:
-    metrics = Metrics(origin)
+    metrics = metrics or Metrics(origin)
     stopping = stopping or Stopping()
     signer = SignedPuts(list(keys.secrets.values()))
     operations = [
         *System(settings.app, stores, metrics).operations(),
-        *Uploads(stores, settings, signer, metrics, stopping).operations(),
-        *DirectUpload(stores, signer, settings.server.readtimeout, stopping).operations(),
+        *Uploads(stores, settings.server, metrics, stopping).operations(),
+        *DirectUploads(stores, settings, signer).operations(),
+        *PutDoor(stores, signer, settings.server.readtimeout, stopping).operations(),
         *Titles(stores, keys, settings, origin).operations(),
+        *Events(stores.catalog, stopping).operations(),
+        *Work(stores, settings.server).operations(),
     ]
     operations.append(_description(operations, settings.app.version))
     api = Starlette(
-        routes=[*make_routes(operations, settings.server.writetimeout), *page],
+        routes=make_routes(operations, settings.server.writetimeout),
         middleware=[
             Middleware(Envelope, metrics=metrics),
             Middleware(Cors, origins=settings.server.corsorigins),

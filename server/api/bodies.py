@@ -8,8 +8,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
-from media.asset import Asset, AssetType, Status
+from media.asset import Asset, AssetType, Priority, Status
+from media.event import Event, EventKind
+from stores.objects.base import Method
 
+REFERENCE = "#/components/schemas/{model}"  # where the description has a model
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
 NO_CONTROLS_BUT_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 CONTENT_TYPE = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[\x20-\x7e]*)?$"
@@ -39,11 +42,25 @@ class UploadFields(Given):
     description: Description = ""
     filename: Filename = ""
     content_type: ContentType | None = None
+    priority: Priority = Field(Priority.NORMAL, description="Whose work is begun first.")
 
 
 class PresignRequest(UploadFields):
     filename: Annotated[Filename, Field(min_length=1)]
-    size: int | None = Field(None, ge=1, description="Bytes; the URL then takes no more.")
+    size: int | None = Field(None, ge=1, description="Bytes; the file then has to have just these.")
+    method: Method = Field(Method.PUT, description="How the file is sent; POST: to S3 only.")
+
+
+class ConfirmRequest(Given):
+    priority: Priority | None = Field(None, description="Null: as it was.")
+
+
+class RetryRequest(Given):
+    priority: Priority | None = Field(None, description="Null: as it was.")
+
+
+class PriorityRequest(Given):
+    priority: Priority
 
 
 class Shown(BaseModel):
@@ -89,6 +106,7 @@ class Media(Shown):
     description: str
     type: AssetType
     status: Literal["uploading", "queued", "processing", "ready", "failed"]
+    priority: Priority
     playable: bool
     progress: float = Field(ge=0, le=1)
     duration_s: float | None
@@ -107,9 +125,10 @@ class MediaList(Shown):
 
 class Presigned(Shown):
     id: str
-    url: str = Field(description="Where to PUT the bytes, as they are.")
-    method: Literal["PUT"]
-    headers: dict[str, str] = Field(description="To be sent with the PUT.")
+    url: str = Field(description="Where to PUT the bytes as they are, or to POST a form.")
+    method: Method
+    headers: dict[str, str] = Field(description="To be sent with the PUT, as they are.")
+    fields: dict[str, str] = Field(description="Of the form that is POSTed, before its `file`.")
     expires_at: datetime
 
 
@@ -117,6 +136,29 @@ class Playback(Shown):
     url: str
     expires_at: datetime
     type: Literal["application/vnd.apple.mpegurl"] = "application/vnd.apple.mpegurl"
+
+
+class TitleEvent(Shown):
+    """The title as it was just after the event."""
+
+    number: int = Field(description="1, 2, 3 ... within the title.")
+    kind: EventKind
+    at: datetime
+    status: Status
+    playable: bool
+    progress: float = Field(ge=0, le=1)
+    error: Error | None
+
+
+class WebhookData(TitleEvent):
+    media_id: str
+    user_id: str
+
+
+class WebhookBody(Shown):
+    type: str = Field(pattern=r"^media\.[a-z]+$", description="`media.` and the event's kind.")
+    timestamp: datetime = Field(description="Of the event.")
+    data: WebhookData
 
 
 class Health(Shown):
@@ -141,6 +183,7 @@ def media_body(asset: Asset) -> Media:
         description=asset.description,
         type=asset.type,
         status=asset.status.value,
+        priority=asset.priority,
         # The first segments of a failed title may be out; it has no playback URL all the same.
         playable=asset.playable and asset.error is None,
         progress=asset.progress,
@@ -154,6 +197,21 @@ def media_body(asset: Asset) -> Media:
         updated_at=_time(asset.updated_at_ms),
         warnings=list(asset.warnings),
     )
+
+
+def event_body(event: Event) -> TitleEvent:
+    return TitleEvent.model_validate(_event_fields(event))
+
+
+def webhook_body(event: Event) -> WebhookBody:
+    named = {"media_id": event.media_id, "user_id": event.user_id}
+    data = WebhookData.model_validate(_event_fields(event) | named)
+    return WebhookBody(type=f"media.{event.kind}", timestamp=data.at, data=data)
+
+
+def _event_fields(event: Event) -> dict[str, object]:
+    fields = {name: getattr(event, name) for name in TitleEvent.model_fields if name != "at"}
+    return fields | {"at": _time(event.at_ms), "playable": event.playable and event.error is None}
 
 
 def _time(ms: int) -> datetime:

@@ -21,7 +21,13 @@ class Cors:
                 app,
                 allow_origins=origins,
                 allow_methods=["GET", "HEAD", "POST", "DELETE"],
-                allow_headers=["Content-Type", "X-User-ID", "X-Request-ID"],
+                allow_headers=[
+                    "Content-Type",
+                    "Idempotency-Key",
+                    "Last-Event-ID",
+                    "X-User-ID",
+                    "X-Request-ID",
+                ],
                 expose_headers=["Location", "Retry-After", "X-Request-ID"],
             )
         self._signed = CORSMiddleware(

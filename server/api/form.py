@@ -1,16 +1,17 @@
-from server.api.bodies import UploadFields
+from server.api.bodies import REFERENCE, UploadFields
 from server.api.incoming import validate
 from server.api.multipart import Part
 from server.problems import InvalidFields, Malformed, TooLarge
 
 FILE = "file"
-TEXTS = ("title", "description")
+TEXTS = ("title", "description", "priority")
 MAX_TEXT_BYTES = 32 * 1024  # before the limits in characters are looked at
+_PROPERTIES = UploadFields.model_json_schema(ref_template=REFERENCE)["properties"]
 FORM_SCHEMA: dict[str, object] = {
     "type": "object",
     "properties": {
         FILE: {"type": "string", "contentMediaType": "application/octet-stream"},
-        **{name: UploadFields.model_json_schema()["properties"][name] for name in TEXTS},
+        **{name: _PROPERTIES[name] for name in TEXTS},
     },
     "required": [FILE],
     "additionalProperties": False,

@@ -7,6 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
+from media.settings import ServerSettings
 from server.problems import BodyTimeout, InvalidFields, Malformed, TooLarge, WrongContentType
 
 MAX_JSON_BYTES = 64 * 1024
@@ -54,12 +55,34 @@ async def _chunks(request: Request, max_bytes: int, timeout_s: float) -> AsyncIt
             yield chunk
 
 
+def json_timeout_s(settings: ServerSettings) -> float:
+    """Half of the time to answer is left for the answer itself."""
+    return min(settings.readtimeout.total_seconds(), settings.writetimeout.total_seconds() / 2)
+
+
 async def read_json(request: Request, model: type[Body], *, timeout_s: float) -> Body:
+    _expect_json(request)
+    return parse(model, await _read(request, timeout_s))
+
+
+async def read_optional_json(request: Request, model: type[Body], *, timeout_s: float) -> Body:
+    """With no body at all, of whatever type, the model's defaults."""
+    body = await _read(request, timeout_s)
+    if not body:
+        return model()
+    _expect_json(request)
+    return parse(model, body)
+
+
+def _expect_json(request: Request) -> None:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise WrongContentType(f"Expected application/json, got {content_type or 'none'}.")
+
+
+async def _read(request: Request, timeout_s: float) -> bytes:
     chunks = body_chunks(request, max_bytes=MAX_JSON_BYTES, timeout_s=timeout_s)
-    return parse(model, b"".join([chunk async for chunk in chunks]))
+    return b"".join([chunk async for chunk in chunks])
 
 
 def parse(model: type[Body], json: bytes) -> Body:

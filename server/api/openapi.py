@@ -7,6 +7,7 @@ from http import HTTPStatus
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from server.api.bodies import REFERENCE, WebhookBody
 from server.api.operations import Gives, Operation, Takes
 from server.problems import INTERNAL, KINDS, MEDIA_TYPE, Kind, ProblemBody
 
@@ -24,10 +25,25 @@ _DESCRIPTION = (
     "Browsers on any origin may call it. Every error is an RFC 9457 problem."
 )
 
+_WEBHOOK: JsonObject = {
+    "summary": "What happens to titles, POSTed to `webhook.url` and signed as Standard Webhooks "
+    "1.0.0 has it",
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": REFERENCE.format(model=WebhookBody.__name__)}}
+        },
+    },
+    "responses": {
+        "2XX": {"description": "You have it. Anything else: it comes again."},
+        "410": {"description": "You want no more events of this title."},
+    },
+}
+
 
 def describe(operations: Sequence[Operation], version: str) -> JsonObject:
     _, schemas = models_json_schema(
-        list(dict.fromkeys(_models(operations))), ref_template="#/components/schemas/{model}"
+        list(dict.fromkeys(_models(operations))), ref_template=REFERENCE
     )
     paths: dict[str, JsonObject] = {}
     for operation in operations:
@@ -41,6 +57,7 @@ def describe(operations: Sequence[Operation], version: str) -> JsonObject:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": paths,
+        "webhooks": {"event": {"post": _WEBHOOK}},
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {"user": {"type": "apiKey", "in": "header", "name": "X-User-ID"}},
@@ -50,6 +67,7 @@ def describe(operations: Sequence[Operation], version: str) -> JsonObject:
 
 def _models(operations: Sequence[Operation]) -> Iterator[tuple[type[BaseModel], JsonSchemaMode]]:
     yield ProblemBody, "serialization"
+    yield WebhookBody, "serialization"
     for operation in operations:
         if operation.gives.model is not None:
             yield operation.gives.model, "serialization"
@@ -61,8 +79,12 @@ def _operation(operation: Operation) -> JsonObject:
     described: JsonObject = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "parameters": [*_path_parameters(operation.path), *_query_parameters(operation)],
-        "responses": {str(operation.gives.status): _given(operation.gives), **_problems(operation)},
+        "parameters": [
+            *_path_parameters(operation.path),
+            *_query_parameters(operation),
+            *_header_parameters(operation),
+        ],
+        "responses": {**_answers(operation), **_problems(operation)},
         "security": [{"user": []}] if operation.for_user else [],
     }
     if operation.takes is not None:
@@ -81,9 +103,21 @@ def _query_parameters(operation: Operation) -> Iterator[JsonObject]:
         yield {"name": name, "in": "query", "required": required, "schema": schema}
 
 
+def _header_parameters(operation: Operation) -> Iterator[JsonObject]:
+    for name, schema in operation.headers.items():
+        yield {"name": name, "in": "header", "required": False, "schema": schema}
+
+
 def _taken(takes: Takes) -> JsonObject:
     schema = takes.schema if isinstance(takes.schema, dict) else _ref(takes.schema)
-    return {"required": True, "content": {takes.media_type: {"schema": schema}}}
+    return {"required": takes.required, "content": {takes.media_type: {"schema": schema}}}
+
+
+def _answers(operation: Operation) -> dict[str, JsonObject]:
+    ways = (
+        [operation.gives] if operation.otherwise is None else [operation.gives, operation.otherwise]
+    )
+    return {str(gives.status): _given(gives) for gives in ways}
 
 
 def _given(gives: Gives) -> JsonObject:
@@ -121,4 +155,4 @@ def _headers(names: Collection[str], *, required: bool = False) -> JsonObject:
 
 
 def _ref(model: type[BaseModel]) -> JsonObject:
-    return {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"$ref": REFERENCE.format(model=model.__name__)}

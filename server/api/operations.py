@@ -26,6 +26,7 @@ class Takes:
 
     media_type: str
     schema: type[BaseModel] | dict[str, object]
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,11 @@ class Operation:
     endpoint: Endpoint
     summary: str
     gives: Gives
+    otherwise: Gives | None = None  # the other way in which all goes well
     takes: Takes | None = None
     query: Mapping[str, dict[str, object]] = field(default_factory=dict)
     query_required: bool = False
+    headers: Mapping[str, dict[str, object]] = field(default_factory=dict)
     problems: tuple[type[Exception], ...] = ()
     for_user: bool = True
     bounded: bool = True  # by server.writetimeout; an upload takes what it takes

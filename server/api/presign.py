@@ -1,8 +1,7 @@
 """Upload URLs that this server signs and takes itself, as S3 does with a presigned PUT.
 
 The signature covers the method, the path, the expiry and the greatest size, so that none of
-them can be changed by who holds the URL. Another store signs its own: what `Uploads` needs of
-a presigner is `put` alone.
+them can be changed by who holds the URL. A store with a door of its own signs its own.
 """
 
 import base64
@@ -10,19 +9,19 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from media.asset import Status
 from media.keys import source_key
-from server.api.bodies import Presigned
 from server.api.incoming import body_chunks
 from server.api.operations import Gives, Operation, Takes
 from server.api.stopping import Stopping
 from server.problems import (
     BodyTimeout,
+    InvalidFields,
     ServerStopping,
     SignatureRefused,
     TitleNotFound,
@@ -30,6 +29,7 @@ from server.problems import (
     UploadClosed,
 )
 from stores.errors import NotFound, Unavailable
+from stores.objects.base import Method, UploadRules, UploadTarget
 from stores.wiring import Stores
 
 LIFETIME_S = 3600
@@ -51,18 +51,16 @@ class SignedPuts:
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._keys = [hmac.digest(secret, _LABEL, hashlib.sha256) for secret in secrets]
 
-    async def put(
-        self, media_id: str, *, base_url: str, content_type: str | None, max_bytes: int
-    ) -> Presigned:
-        path, expires = upload_path(media_id), int(time.time()) + LIFETIME_S
-        signature = _sign(self._keys[0], path, str(expires), str(max_bytes))
-        return Presigned(
-            id=media_id,
-            url=f"{base_url}{path}?expires={expires}&max={max_bytes}&signature={signature}",
-            method="PUT",
-            headers={} if content_type is None else {"Content-Type": content_type},
-            expires_at=datetime.fromtimestamp(expires, UTC),
-        )
+    def target(self, media_id: str, rules: UploadRules, *, base_url: str) -> UploadTarget:
+        if rules.method is not Method.PUT:
+            told = "only PUT: files come to this server itself, not to a store that takes forms"
+            raise InvalidFields({"method": told})
+        path, expires = upload_path(media_id), str(int(time.time()) + rules.lifetime_s)
+        max_bytes = str(rules.size or rules.max_bytes)
+        signature = _sign(self._keys[0], path, expires, max_bytes)
+        url = f"{base_url}{path}?expires={expires}&max={max_bytes}&signature={signature}"
+        typed = {} if rules.content_type is None else {"Content-Type": rules.content_type}
+        return UploadTarget(url, headers=typed, fields={})
 
     def max_bytes(self, media_id: str, query: Mapping[str, str]) -> int:
         """What a presented URL allows. Raises SignatureRefused."""
@@ -85,7 +83,7 @@ def _sign(key: bytes, path: str, expires: str, max_bytes: str) -> str:
     return base64.urlsafe_b64encode(hmac.digest(key, message, "sha256")).rstrip(b"=").decode()
 
 
-class DirectUpload:
+class PutDoor:
     """Takes the PUT of a signed URL and answers as S3 does: any bytes, an ETag, no JSON."""
 
     def __init__(

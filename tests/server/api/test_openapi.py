@@ -25,6 +25,7 @@ MEDIA_FIELDS = [
     "description",
     "type",
     "status",
+    "priority",
     "playable",
     "progress",
     "duration_s",
@@ -48,6 +49,8 @@ OPERATIONS = {
     ("GET", "/api/v1/media/{id}"),
     ("DELETE", "/api/v1/media/{id}"),
     ("GET", "/api/v1/media/{id}/playback"),
+    ("POST", "/api/v1/media/{id}/priority"),
+    ("POST", "/api/v1/media/{id}/retry"),
 }
 
 

@@ -1,4 +1,3 @@
-import asyncio
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +10,12 @@ import pytest
 
 from server.api.presign import LIFETIME_S, SignedPuts
 from server.problems import SignatureRefused
+from stores.objects.base import Method, UploadRules
 from tests.server.api.conftest import MAX_UPLOAD_BYTES
 from tests.server.api.service import Server
 
 PRESIGN = "/api/v1/upload/presign"
+RULES = UploadRules(Method.PUT, max_bytes=7, size=None, content_type=None, lifetime_s=LIFETIME_S)
 
 
 def presign(client: httpx.Client, **fields: object) -> dict[str, Any]:
@@ -154,10 +155,8 @@ def test_changed_url_is_refused(
 
 def test_expired_url_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     signer = SignedPuts([b"k" * 32])
-    presigned = asyncio.run(
-        signer.put("a" * 24, base_url="http://x", content_type=None, max_bytes=7)
-    )
-    query = dict(pair.split("=") for pair in urlsplit(presigned.url).query.split("&"))
+    target = signer.target("a" * 24, RULES, base_url="http://x")
+    query = dict(pair.split("=") for pair in urlsplit(target.url).query.split("&"))
     assert signer.max_bytes("a" * 24, query) == 7
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + LIFETIME_S + 1)

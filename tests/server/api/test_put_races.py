@@ -19,6 +19,7 @@ from stores.jobs.base import Jobs
 from stores.objects.base import ObjectInfo, ObjectWriter
 from stores.objects.filesystem import FilesystemObjects
 from stores.wiring import Stores
+from tests.server.api.test_presign import RULES
 
 MEDIA_ID = "0" * 24
 KEY = source_key(MEDIA_ID)
@@ -67,11 +68,10 @@ class Meeting:
         asset = Asset(MEDIA_ID, "u", "T", "", AssetType.VIDEO, Status.UPLOADING, 1, 1)
         await self.catalog.create(asset)
         api = make_api(Settings(), Stores(self.objects, self.catalog, Jobs()), self._keys)
-        presigned = await SignedPuts(list(self._keys.secrets.values())).put(
-            MEDIA_ID, base_url="http://test", content_type=None, max_bytes=100
-        )
+        signer = SignedPuts(list(self._keys.secrets.values()))
+        target = signer.target(MEDIA_ID, RULES, base_url="http://test")
         async with httpx.AsyncClient(transport=httpx.ASGITransport(api)) as client:
-            return (await client.put(presigned.url, content=b"new")).status_code
+            return (await client.put(target.url, content=b"new")).status_code
 
     async def confirm(self) -> None:
         await self.objects.put(KEY, b"confirmed")

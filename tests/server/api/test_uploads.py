@@ -39,6 +39,7 @@ def test_upload_answers_with_the_queued_title(client: httpx.Client, data_dir: Pa
         "description": "Zwei\nZeilen é",
         "type": "video",
         "status": "queued",
+        "priority": "normal",
         "playable": False,
         "progress": 0.0,
         "duration_s": None,
