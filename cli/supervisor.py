@@ -27,7 +27,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 START_POLL_S = 0.05
 READY_POLL_S = 1.0
-GRACE_S = 20.0  # for children to end by themselves; more than a worker takes to drain
+GRACE_S = 15.0  # for children to end by themselves, on top of what a worker takes to drain
 
 
 class CannotStart(Exception):
@@ -117,7 +117,8 @@ class Supervisor:
             child.stop()
         ended = asyncio.ensure_future(asyncio.wait(children))
         stop_now = asyncio.create_task(self._stop_now.wait())
-        await asyncio.wait([ended, stop_now], timeout=GRACE_S, return_when=asyncio.FIRST_COMPLETED)
+        grace_s = self._settings.worker.draintimeout.total_seconds() + GRACE_S
+        await asyncio.wait([ended, stop_now], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
         stop_now.cancel()
         if not ended.done():
             for child in self._children:

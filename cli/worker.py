@@ -18,7 +18,6 @@ from transcoder.titles import Titles
 
 log = structlog.stdlib.get_logger(__name__)
 
-DRAIN_GRACE_S = 5.0  # for running tasks to end; then they go back to the queue
 RECONCILE_EVERY_S = 60.0
 
 
@@ -37,10 +36,11 @@ async def _work(settings: Settings) -> None:
         children.start()
         async with open_stores(settings) as stores:
             titles = Titles(stores.objects, stores.catalog, settings, children)
-            await _run_until(stop, make_worker(settings, titles), stores)
+            drain_s = settings.worker.draintimeout.total_seconds()
+            await _run_until(stop, make_worker(settings, titles), stores, drain_s)
 
 
-async def _run_until(stop: asyncio.Event, worker: Worker, stores: Stores) -> None:
+async def _run_until(stop: asyncio.Event, worker: Worker, stores: Stores, drain_s: float) -> None:
     """Raises what ended the worker or the reconciliation: with either gone, a new process is
     better than half a worker."""
     running = asyncio.create_task(worker.run())
@@ -49,7 +49,7 @@ async def _run_until(stop: asyncio.Event, worker: Worker, stores: Stores) -> Non
     try:
         await asyncio.wait([running, reconciling, stopped], return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
-            await worker.drain(DRAIN_GRACE_S)
+            await worker.drain(drain_s)
         await running
     finally:
         stopped.cancel()

@@ -95,7 +95,7 @@ def seaweed(directory: Path, *, port: int | None = None) -> Iterator[AwsServer]:
 @contextmanager
 def ministack(directory: Path, *, port: int | None = None) -> Iterator[AwsServer]:
     """DynamoDB, without tables. What it holds is kept when it is stopped, not when it is killed."""
-    port = port or free_port()
+    port = _claimed([port]) if port else free_port()
     environment = {
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),
@@ -123,7 +123,7 @@ def redis(
     program: str = "redis-server",
 ) -> Iterator[RedisServer]:
     """With an append-only file and noeviction, unless `arguments` (`--name`, `value`) differ."""
-    port = port or free_port()
+    port = _claimed([port]) if port else free_port()
     options = {
         "bind": HOST,
         "port": str(port),
@@ -200,9 +200,17 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _weed_ports(first: int | None) -> dict[str, int]:
-    if first is None:
-        first = _free_block(len(WEED_PORTS), GRPC_OFFSET)
+    count = len(WEED_PORTS)
+    first = _claimed(range(first, first + count)) if first else _free_block(count, GRPC_OFFSET)
     return {name: first + n for n, name in enumerate(WEED_PORTS)}
+
+
+def _claimed(ports: Sequence[int]) -> int:
+    """The first of them. A server that shares its port with another may not notice."""
+    for port in ports:
+        if not _is_free(port):
+            raise NotStarted(f"port {port} is in use")
+    return ports[0]
 
 
 def _weed_options(directory: Path, ports: Mapping[str, int]) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from cli import child
 from cli.child import Child, GaveUp
-from tests.cli.service import until
+from tests.service import until
 
 
 def test_child_that_keeps_ending_is_given_up(

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from cli import doctor
 from media.settings import DataSettings, Settings
-from tests.cli.service import run
+from tests.service import run
 
 
 def test_machine_that_runs_the_tests_is_well(tmp_path: Path) -> None:

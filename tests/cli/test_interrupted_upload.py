@@ -15,7 +15,7 @@ import pytest
 
 from media.asset import Asset, Status
 from stores.catalog.sqlite import SqliteCatalog
-from tests.cli.service import Service, ready, until
+from tests.service import Service, ready, until
 
 USER = {"X-User-ID": "u"}
 STAGED_BYTES = 2 << 20  # more than waits in memory before it is written

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from tests.cli.service import Service, ready, run
+from tests.service import Service, ready, run
 
 MEDIA = Path(__file__).parents[1] / "media"
 CLIP = MEDIA / "odd-161x121-vp9.webm"

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.cli.service import Service, living, ready, run, started, until
+from tests.service import Service, living, ready, run, started, until
 
 CLIP = Path(__file__).parents[1] / "media" / "odd-161x121-vp9.webm"
 

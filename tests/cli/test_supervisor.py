@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.service import living, ready, run, started, until
+from tests.service import living, ready, run, started, until
 
 CLIP = Path(__file__).parents[1] / "media" / "odd-161x121-vp9.webm"
 USER = {"X-User-ID": "local"}

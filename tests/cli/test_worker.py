@@ -3,7 +3,7 @@ from pathlib import Path
 
 from media.asset import Asset, AssetType, Status
 from stores.catalog.sqlite import SqliteCatalog
-from tests.cli.service import run
+from tests.service import run
 
 
 def test_worker_ends_when_it_cannot_look_after_unfinished_titles_any_more(tmp_path: Path) -> None:

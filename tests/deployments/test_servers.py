@@ -80,16 +80,19 @@ def test_arguments_of_redis_win(tmp_path: Path) -> None:
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "allkeys-lru"}
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [servers.seaweed, servers.ministack, servers.redis])
+def test_a_port_in_use_is_told(start: Any, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(servers.NotStarted, match=r"(?s)redis-server ended.*already in use"):
-            start_redis(tmp_path, port)
+        with pytest.raises(servers.NotStarted, match=f"^port {port} is in use$"):
+            start(tmp_path, port=port).__enter__()
 
 
-def start_redis(directory: Path, port: int) -> None:
-    with servers.redis(directory, port=port):
-        raise AssertionError("two servers share a port")
+def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
+    with pytest.raises(
+        servers.NotStarted, match=r"(?s)^redis-server ended with status 1.*nonsense"
+    ):
+        servers.redis(tmp_path, "--nonsense", "1").__enter__()
 
 
 def filer_of(server: servers.AwsServer) -> str:
