@@ -4,6 +4,8 @@ Key names have no underscores: in the environment an underscore separates levels
 `STREAM_FFMPEG_SEGMENTDURATION` is `ffmpeg.segmentduration`.
 """
 
+import base64
+import binascii
 import os
 import re
 from datetime import timedelta
@@ -24,6 +26,14 @@ from pydantic import (
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _DURATION_UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_REDIS_URL = re.compile(
+    r"(rediss?://([^@/?#]*@)?([^@:/?#\[\]]+|\[[0-9a-fA-F:.]+\])(:(?P<port>[0-9]{1,5}))?(/[0-9]{0,3})?"
+    r"|unix://([^@/?#]*@)?/[^?#]+)"
+)
+_WEBHOOK_URL = re.compile(
+    r"https?://([\x21-\x7e]*@)?([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:(?P<port>[0-9]{1,5}))?"
+    r"([/?][\x21-\x7e]*)?"
+)
 _BIT_RATE = re.compile(r"(\d+)(k|M)?")
 _BIT_RATE_UNIT = {None: 1, "k": 1_000, "M": 1_000_000}
 
@@ -47,6 +57,43 @@ def parse_bit_rate(value: object) -> int:
 def check_origin(value: str) -> str:
     if _ORIGIN.fullmatch(value) is None:
         raise ValueError("expected an origin as browsers name it, such as https://studio.example")
+    return value
+
+
+def check_redis_url(value: SecretStr) -> SecretStr:
+    match = _REDIS_URL.fullmatch(value.get_secret_value())
+    if match is None or int(match["port"] or 0) > 65535:
+        raise ValueError(
+            "expected redis://user:password@host:port/database, rediss:// for TLS, or unix:///path;"
+            " reserved characters of a password are to be percent-encoded"
+        )
+    return value
+
+
+def check_webhook_url(value: str) -> str:
+    match = _WEBHOOK_URL.fullmatch(value)
+    if match is None or int(match["port"] or 0) > 65535:
+        raise ValueError("expected a URL such as https://studio.example/headrace-events")
+    return value
+
+
+def webhook_key(secret: SecretStr) -> bytes:
+    """Raises ValueError."""
+    text = secret.get_secret_value()
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError):  # the latter: not ASCII
+        key = b""
+    if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
+        raise ValueError(
+            "expected whsec_ and the base64 of 24 to 64 random bytes, as printed by "
+            "`echo whsec_$(openssl rand -base64 32)`"
+        )
+    return key
+
+
+def check_webhook_secret(value: SecretStr) -> SecretStr:
+    webhook_key(value)
     return value
 
 
@@ -126,21 +173,26 @@ class RedisSettings(Section):
     username: str | None = None
     password: SecretStr | None = None
     tls: bool = False
-    url: SecretStr | None = None  # instead of all the above: redis://, rediss:// or unix://
+    url: Annotated[SecretStr, AfterValidator(check_redis_url)] | None = None  # of all the above
+    cluster: bool = False  # it is a Redis Cluster; host is any node of it
     prefix: str = Field("headrace", pattern=r"^[A-Za-z0-9_.-]{1,64}$")  # of all keys
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.url is not None and self.host is not None:
             raise ValueError("host and url are two ways to say the same: set one")
+        if self.url is not None and (self.username or self.password or self.tls):
+            raise ValueError(
+                "username, password and tls go with host; with url they are part of it"
+            )
         return self
 
 
 class WebhookSettings(Section):
     """Where every event of every title is POSTed, signed as Standard Webhooks says."""
 
-    url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
-    secret: SecretStr | None = None  # whsec_ and base64 of 24 to 64 bytes
+    url: Annotated[str, AfterValidator(check_webhook_url)] | None = None
+    secret: Annotated[SecretStr, AfterValidator(check_webhook_secret)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

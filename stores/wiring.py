@@ -29,9 +29,9 @@ def open_objects(settings: Settings) -> ObjectStore:
 
 def make_worker(settings: Settings, handler: TitleHandler) -> Worker:
     """To be run while `open_stores` is open."""
-    url = EmbeddedRedis(settings.data.dir / "run").url
+    address = EmbeddedRedis(settings.data.dir / "run").address
     return BullWorker(
-        url, handler, settings.worker.concurrency, settings.worker.jobtimeout.total_seconds()
+        address, handler, settings.worker.concurrency, settings.worker.jobtimeout.total_seconds()
     )
 
 
@@ -44,9 +44,10 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
         objects = open_objects(settings)
         stack.push_async_callback(objects.close)
         await objects.sweep()
-        catalog = SqliteCatalog(data / "catalog.sqlite3")
+        webhooks = settings.webhook.url is not None
+        catalog = SqliteCatalog(data / "catalog.sqlite3", webhooks=webhooks)
         stack.push_async_callback(catalog.close)
         redis = await stack.enter_async_context(EmbeddedRedis(data / "run"))
-        jobs = BullJobs(redis.url)
+        jobs = BullJobs(redis.address)
         stack.push_async_callback(jobs.close)
         yield Stores(objects, catalog, jobs)

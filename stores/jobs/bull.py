@@ -1,29 +1,24 @@
 """The producer's side of the job engine on BullMQ and Redis; see `worker` for the rest."""
 
-import contextlib
-from collections.abc import Iterator
-
-from redis.exceptions import RedisError
-
 from media.asset import Failure, Priority
-from stores.errors import Unavailable
-from stores.jobs.base import Jobs, JobState
+from stores.jobs.base import FailedJob, Jobs, JobState
+from stores.jobs.connection import RedisAddress
 from stores.jobs.queue import Queue
 
 RETRIES = 6  # about 3 s: longer than a restart of Redis, shorter than a user's patience
 
 
 class BullJobs(Jobs):
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._queue = Queue(url, RETRIES)
+    def __init__(self, address: RedisAddress) -> None:
+        self._address = address
+        self._queue = Queue(address, RETRIES)
 
     async def enqueue(self, media_id: str, priority: Priority) -> None:
-        with self._reaching():
+        with self._address.reaching():
             await self._queue.add_title(media_id, priority)
 
     async def cancel(self, media_id: str) -> None:
-        with self._reaching():
+        with self._address.reaching():
             title_id = await self._queue.title_id(media_id)
             if title_id is None:
                 return
@@ -32,7 +27,7 @@ class BullJobs(Jobs):
                 await self._queue.remove_waiting_tasks(title_id)
 
     async def state(self, media_id: str) -> JobState:
-        with self._reaching():
+        with self._address.reaching():
             title_id = await self._queue.title_id(media_id)
             state = "unknown" if title_id is None else await self._queue.state(title_id)
         finished = {
@@ -43,30 +38,34 @@ class BullJobs(Jobs):
         return finished.get(state, JobState.PENDING)
 
     async def failure(self, media_id: str) -> Failure | None:
-        with self._reaching():
+        with self._address.reaching():
             title_id = await self._queue.title_id(media_id)
             order = None if title_id is None else await self._queue.stop_order(title_id)
         return None if order is None else order.failure
 
+    async def set_priority(self, media_id: str, priority: Priority) -> None:
+        with self._address.reaching():
+            await self._queue.set_level(media_id, priority)
+
+    async def failed(self, limit: int) -> tuple[FailedJob, ...]:
+        with self._address.reaching():
+            return await self._queue.failed(limit)
+
+    async def claim(self, chore: str, every_s: float) -> bool:
+        with self._address.reaching():
+            return await self._queue.claim(chore, every_s)
+
+    async def workers(self) -> dict[str, int]:
+        with self._address.reaching():
+            return await self._queue.workers()
+
     async def counts(self) -> dict[str, int]:
-        with self._reaching():
+        with self._address.reaching():
             return await self._queue.counts()
 
     async def check(self) -> None:
-        with self._reaching():
-            policy = await self._queue.eviction_policy()
-        if policy != "noeviction":
-            raise Unavailable(
-                f"Redis at {self._url} may throw jobs away: its maxmemory-policy is {policy},"
-                " set it to noeviction or use another Redis for jobs"
-            )
+        with self._address.reaching():
+            self._address.check(await self._queue.info())
 
     async def close(self) -> None:
         await self._queue.close()
-
-    @contextlib.contextmanager
-    def _reaching(self) -> Iterator[None]:
-        try:
-            yield
-        except RedisError as exc:
-            raise Unavailable(f"Redis at {self._url} does not answer as it should: {exc}") from exc

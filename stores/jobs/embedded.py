@@ -22,7 +22,6 @@ from pathlib import Path
 from subprocess import SubprocessError
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -30,8 +29,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from stores.errors import Unavailable
+from stores.jobs.connection import RedisAddress
 from stores.processes import die_with_parent
 
+PREFIX = "{headrace}"  # the directory is that of one installation
 SOCKET = "redis.sock"
 LOG = "redis.log"
 MAX_SOCKET_PATH = 100  # bytes; the kernel's limit is 107, redis-server's own 106
@@ -53,8 +54,8 @@ class EmbeddedRedis:
         self._entered = False
 
     @property
-    def url(self) -> str:
-        return f"unix://{quote(str(self._socket))}"
+    def address(self) -> RedisAddress:
+        return RedisAddress(PREFIX, socket=str(self._socket))
 
     async def __aenter__(self) -> Self:
         self._executable = _find_server()

@@ -1,14 +1,17 @@
 """BullMQ's queue with types: title jobs and their tasks, in one queue.
 
-Keys, all with the prefix `{headrace}` (the braces keep them in one slot of a Redis Cluster):
+Keys, all with one prefix (its braces keep them in one slot of a Redis Cluster):
 
     {headrace}:transcode:*          BullMQ's own
     {headrace}:title:<media>        id of the newest title job of a title; expires
     {headrace}:stop:<title job>     stop order for all work on it: a Failure, or null if cancelled
     {headrace}:stop                 channel on which the ids of stopped title jobs are announced
+    {headrace}:chore:<name>         is claimed; expires when it is due again
 """
 
+import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,22 +19,21 @@ from typing import Any
 import bullmq
 import orjson
 from bullmq.redis_connection import loadScript
-from redis.asyncio import Redis
 
 from media.asset import Failure, Priority
-from stores.jobs.base import Task
-from stores.jobs.slot import PREFIX, QUEUE, TASK, LeasedJob, connect
+from stores.jobs.base import FailedJob, Task
+from stores.jobs.connection import RedisAddress
+from stores.jobs.priority import LEVEL, Levels, number
+from stores.jobs.slot import QUEUE, TASK, LeasedJob
 
-STOP_CHANNEL = f"{PREFIX}:stop"
 TITLE = "title"
-LEVEL = {Priority.HIGH: 1000, Priority.NORMAL: 2000, Priority.LOW: 3000}
-MOST_URGENT_BUCKETS = 900  # beyond it all tasks of a level are first come, first served
 
 ATTEMPTS = 4
 BACKOFF_MS = 200
 KEEP_FINISHED = {"age": 86_400, "count": 1000}
 POINTER_S = 86_400
 STOP_ORDER_S = 7 * 86_400
+FAILED_PAGE = 100
 TASK_BATCH = 16  # a long title's first tasks start before its last ones are queued
 
 
@@ -41,9 +43,13 @@ class StopOrder:
 
 
 class Queue:
-    def __init__(self, url: str, attempts: int) -> None:
-        self.redis = connect(url, attempts)
-        self._queue: Any = bullmq.Queue(QUEUE, {"connection": self.redis, "prefix": PREFIX})
+    def __init__(self, address: RedisAddress, attempts: int) -> None:
+        self.redis = address.connect(attempts)
+        self._prefix = address.prefix
+        self._stop_channel = f"{address.prefix}:stop"
+        options = {"connection": self.redis, "prefix": address.prefix}
+        self._queue: Any = bullmq.Queue(QUEUE, options)
+        self._levels = Levels(self.redis, self._queue.toKey(""))
         self._remove_children = self.redis.register_script(
             loadScript("removeUnprocessedChildren-2.lua")
         )
@@ -55,35 +61,39 @@ class Queue:
         """A new id each time: the id of a finished job would silently block its successor. The
         deduplication id keeps it to one live job per title."""
         assert ":" not in media_id, "BullMQ's scripts split keys at colons"
-        level = LEVEL[priority]
         job = await self._queue.add(
             TITLE,
-            {"media": media_id, "level": level},
+            {"media": media_id},
             {
                 "jobId": f"{media_id}.{uuid.uuid4().hex[:12]}",
                 "deduplication": {"id": media_id},
-                **_options(level),
+                **_options(LEVEL[priority]),
             },
         )
-        await self.redis.set(_pointer_key(media_id), job.id, ex=POINTER_S)
+        await self.redis.set(self._pointer_key(media_id), job.id, ex=POINTER_S)
 
     async def add_tasks(self, title: LeasedJob, tasks: Sequence[Task]) -> None:
         """Ids follow from the names, so adding them again after a crash changes nothing."""
-        jobs = [
-            self._task_job(title, task) for task in sorted(tasks, key=lambda task: task.urgency)
-        ]
-        for start in range(0, len(jobs), TASK_BATCH):
-            added = await self._queue.addBulk(jobs[start : start + TASK_BATCH])
-            refused = [job.name for job in added if not isinstance(job.id, str)]
-            if refused:
-                raise RuntimeError(f"title job {title.id} is gone: its tasks were refused")
+        ordered = sorted(tasks, key=lambda task: task.urgency)
+        for start in range(0, len(ordered), TASK_BATCH):
+            level = await self._levels.of(title.id)
+            if level is None:
+                raise RuntimeError(f"title job {title.id} is gone: its tasks are refused")
+            batch = [
+                self._task_job(title, task, level) for task in ordered[start : start + TASK_BATCH]
+            ]
+            # One by one, as a pipeline of a cluster takes no scripts.
+            await asyncio.gather(*(self._queue.add(TASK, *job) for job in batch))
+        await self._levels.set(title.id, None)
 
-    def _task_job(self, title: LeasedJob, task: Task) -> dict[str, Any]:
+    def _task_job(
+        self, title: LeasedJob, task: Task, level: int
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Its data and its options."""
         assert ":" not in task.name, "BullMQ's scripts split keys at colons"
         data = {
             "media": title.media_id,
             "title": title.id,
-            "level": title.level,
             "task": task.name,
             "urgency": task.urgency,
         }
@@ -91,13 +101,18 @@ class Queue:
             "jobId": f"{title.id}.{task.name}",
             "parent": {"id": title.id, "queue": self._queue.qualifiedName},
             "failParentOnFailure": True,
-            **_options(title.level + 1 + min(task.urgency, MOST_URGENT_BUCKETS)),
+            **_options(number(level, task.urgency)),
         }
-        return {"name": TASK, "data": data, "opts": options}
+        return data, options
+
+    async def set_level(self, media_id: str, priority: Priority) -> None:
+        live: str | None = await self._queue.getDeduplicationJobId(media_id)
+        if live is not None:
+            await self._levels.set(live, LEVEL[priority])
 
     async def title_id(self, media_id: str) -> str | None:
         live: str | None = await self._queue.getDeduplicationJobId(media_id)
-        newest: str | None = live or await self._get(_pointer_key(media_id))
+        newest: str | None = live or await self._get(self._pointer_key(media_id))
         return newest
 
     async def state(self, job_id: str) -> str:
@@ -107,12 +122,12 @@ class Queue:
     async def stop(self, title_id: str, failure: Failure | None) -> None:
         """The first failure is the one that is told; a cancellation overrides it."""
         order = orjson.dumps(failure)
-        key = _stop_key(title_id)
+        key = self._stop_key(title_id)
         await self.redis.set(key, order, ex=STOP_ORDER_S, nx=failure is not None)
-        await self.redis.publish(STOP_CHANNEL, title_id)
+        await self.redis.publish(self._stop_channel, title_id)
 
     async def stop_order(self, title_id: str) -> StopOrder | None:
-        order = await self._get(_stop_key(title_id))
+        order = await self._get(self._stop_key(title_id))
         if order is None:
             return None
         fields = orjson.loads(order)
@@ -131,38 +146,70 @@ class Queue:
         return await self.redis.scard(f"{key}:dependencies")
 
     async def counts(self) -> dict[str, int]:
-        key = self._queue.toKey
         states = ("active", "delayed", "failed", "waiting-children")
         counts: dict[str, int] = await self._queue.getJobCounts(*states, "wait")
         # What a dead worker held goes before everything else.
         recovered = counts.pop("wait")
         for priority, level in LEVEL.items():
-            score = level << 32  # BullMQ's score is priority * 2**32 + a counter
-            counts[f"waiting-{priority}"] = await self.redis.zcount(
-                key("prioritized"), score, f"({score + (1000 << 32)}"
-            )
+            counts[f"waiting-{priority}"] = await self._levels.waiting(level)
         counts[f"waiting-{Priority.HIGH}"] += recovered
         return counts
+
+    async def failed(self, limit: int) -> tuple[FailedJob, ...]:
+        """Of titles that were not queued again since, newest first."""
+        found: list[FailedJob] = []
+        start = 0
+        while len(found) < limit:
+            jobs = await self._queue.getJobs(["failed"], start, start + FAILED_PAGE - 1)
+            titles = [job for job in jobs if job.name == TITLE]
+            newest = await self._newest([job.data["media"] for job in titles])
+            found += [_failed(job) for job in titles if newest[job.data["media"]] in (None, job.id)]
+            if len(jobs) < FAILED_PAGE:
+                break
+            start += FAILED_PAGE
+        return tuple(found[:limit])
+
+    async def _newest(self, media_ids: Sequence[str]) -> dict[str, str | None]:
+        """The newest title jobs; None: forgotten."""
+        keys = [self._pointer_key(media_id) for media_id in media_ids]
+        newest: Any = await self.redis.mget(keys) if keys else []
+        return dict(zip(media_ids, newest, strict=True))
+
+    async def claim(self, chore: str, every_s: float) -> bool:
+        key = f"{self._prefix}:chore:{chore}"
+        return bool(await self.redis.set(key, "1", nx=True, px=round(every_s * 1000)))
+
+    async def info(self) -> dict[str, Any]:
+        info: dict[str, Any] = await self.redis.info()
+        return info
+
+    async def workers(self) -> dict[str, int]:
+        """Worker processes by name, with the slots of each."""
+        connections = await self._queue.get_workers()
+        slots = {connection["rawname"].partition(":w:")[2] for connection in connections}
+        return dict(Counter(slot.rpartition(".")[0] for slot in sorted(slots - {""})))
+
+    async def stop_announcements(self) -> AsyncGenerator[str | None, None]:
+        """Ids of title jobs to stop; None whenever the channel was (re)opened, for then some may
+        have been missed."""
+        await self.redis.initialize()  # only then does a client of a cluster know its nodes
+        async with self.redis.pubsub() as channel:
+            await channel.subscribe(self._stop_channel)
+            while True:
+                message = await channel.get_message(timeout=5)
+                if message is not None:
+                    yield message["data"] if message["type"] == "message" else None
 
     async def _get(self, key: str) -> str | None:
         value = await self.redis.get(key)
         assert not isinstance(value, bytes), "the client decodes responses"
         return value
 
-    async def eviction_policy(self) -> str:
-        memory = await self.redis.info("memory")
-        return str(memory["maxmemory_policy"])
+    def _pointer_key(self, media_id: str) -> str:
+        return f"{self._prefix}:title:{media_id}"
 
-
-async def stop_announcements(redis: Redis) -> AsyncGenerator[str | None, None]:
-    """Ids of title jobs to stop; None whenever the channel was (re)opened, for then some may
-    have been missed."""
-    async with redis.pubsub() as channel:
-        await channel.subscribe(STOP_CHANNEL)
-        while True:
-            message = await channel.get_message(timeout=5)
-            if message is not None:
-                yield message["data"] if message["type"] == "message" else None
+    def _stop_key(self, title_id: str) -> str:
+        return f"{self._prefix}:stop:{title_id}"
 
 
 def _options(priority: int) -> dict[str, Any]:
@@ -177,9 +224,13 @@ def _options(priority: int) -> dict[str, Any]:
     }
 
 
-def _pointer_key(media_id: str) -> str:
-    return f"{PREFIX}:title:{media_id}"
+def _failed(job: Any) -> FailedJob:
+    return FailedJob(job.data["media"], _failure(job.failedReason or ""), job.finishedOn)
 
 
-def _stop_key(title_id: str) -> str:
-    return f"{PREFIX}:stop:{title_id}"
+def _failure(reason: str) -> Failure:
+    """A worker writes a Failure; anything else is an error inside the engine."""
+    try:
+        return Failure(**orjson.loads(reason))
+    except (orjson.JSONDecodeError, TypeError):
+        return Failure("internal", reason, retryable=True)

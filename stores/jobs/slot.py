@@ -8,17 +8,14 @@ from typing import Any
 import bullmq
 import orjson
 from bullmq.custom_errors import DelayedError, UnrecoverableError, WaitingChildrenError
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 
 from media.asset import Failure
 from stores.jobs.base import Task
+from stores.jobs.connection import RedisAddress
 
 QUEUE = "transcode"
-PREFIX = "{headrace}"
 TASK = "task"
+RETRIES = 60  # about a minute
 IDLE_POLL_S = 2  # only matters when a worker has died with the wake-up call of another
 MAX_DEATHS = 5  # of workers under one job, deploys and spot kills included
 
@@ -46,24 +43,6 @@ class Patience:
     waits: int = 720  # an hour
 
 
-def connect(url: str, attempts: int) -> Redis:
-    """A client for one Queue or one Worker, which close it with themselves.
-
-    BullMQ's own settings do not survive redis-py 8: the read timeout equals the idle poll, and
-    the back-off after it leaves a worker deaf for up to 20 s.
-    """
-    client: Redis = Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=15,  # above BullMQ's longest blocking read, 10 s
-        socket_connect_timeout=3,
-        health_check_interval=10,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.1), attempts),
-        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
-    )
-    return client
-
-
 class LeasedJob:
     """A job while a worker holds it."""
 
@@ -76,7 +55,6 @@ class LeasedJob:
         self.task = Task(data["task"], data["urgency"]) if job.name == TASK else None
         self.title_id: str = data["title"] if job.name == TASK else job.id
         self.task_count: int | None = data.get("tasks")  # None: not planned yet
-        self.level: int = data["level"]
         self.waits: int = data.get("waits", 0)  # for a store that was away
         self.retry_left: bool = job.attemptsMade + 1 < job.opts["attempts"]
         self.verdict: str | None = job.verdict
@@ -130,16 +108,21 @@ class Slot(bullmq.Worker):  # type: ignore[misc]
     """
 
     def __init__(
-        self, url: str, process: Callable[[LeasedJob], Awaitable[None]], lease: Lease
+        self,
+        address: RedisAddress,
+        name: str,
+        process: Callable[[LeasedJob], Awaitable[None]],
+        lease: Lease,
     ) -> None:
-        self._redis = connect(url, attempts=60)
+        self._redis = address.connect(RETRIES)
 
         async def processor(job: Any, token: str) -> None:
             await process(LeasedJob(job, token))
 
         options = {
             "connection": self._redis,
-            "prefix": PREFIX,
+            "prefix": address.prefix,
+            "name": name,
             "concurrency": 1,
             "lockDuration": lease.lock_ms,
             "lockRenewTime": lease.renew_ms,

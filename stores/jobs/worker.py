@@ -18,93 +18,33 @@ lost announcement nor a crash can lose it.
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 from collections.abc import Coroutine, Sequence
-from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
 
-from redis.exceptions import ConnectionError, RedisError, TimeoutError
+from redis.exceptions import ConnectionError, TimeoutError
 
 from media.asset import Failure
 from stores.errors import Unavailable
 from stores.jobs.base import Task, TaskFailed, TitleHandler, Worker
-from stores.jobs.queue import Queue, stop_announcements
-from stores.jobs.slot import Lease, LeasedJob, Patience, Slot
+from stores.jobs.connection import RedisAddress
+from stores.jobs.queue import Queue
+from stores.jobs.run import Halt, Halted, Run, TryAgain, error_of
+from stores.jobs.slot import RETRIES, Lease, LeasedJob, Patience, Slot
 
 T = TypeVar("T")
 
 FORGET_RETRY_MS = 100
-RETRIES = 60  # about a minute
-
 
 log = logging.getLogger(__name__)
-
-
-class Halt(Enum):
-    """Why a job is made to leave this worker."""
-
-    STOPPED = "its title was stopped"
-    LOST = "it went to another worker"
-    DRAINED = "this worker is closing"
-    TIMEOUT = "it took too long"
-
-
-class Halted(Exception):
-    def __init__(self, why: Halt) -> None:
-        super().__init__(why.value)
-        self.why = why
-
-
-class TryAgain(Exception):
-    """Makes BullMQ run the job again after its back-off."""
-
-
-class Run:
-    """One job in one slot, from fetch to finish."""
-
-    def __init__(self, slot: int, job: LeasedJob) -> None:
-        self.slot = slot
-        self.job = job
-        self.halt: Halt | None = None
-        self._ending = False
-        self._task: asyncio.Task[Any] | None = None
-
-    def begin_end(self) -> None:
-        """From here on the title's stop order is being carried out and interrupts nothing."""
-        self._ending = True
-        self.halt = None
-
-    def stop(self, why: Halt) -> None:
-        if self._ending and why is Halt.STOPPED:
-            return
-        if self.halt is None:  # a second cancellation would disturb the handler's clean-up
-            self.halt = why
-            if self._task is not None:
-                self._task.cancel()
-
-    async def do(self, work: Coroutine[Any, Any, T], timeout_s: float) -> asyncio.Task[T]:
-        """The finished task. Raises Halted when it was made to end before it was done."""
-        task = self._task = asyncio.create_task(work)
-        try:
-            if self.halt is not None:
-                task.cancel()
-            await asyncio.wait({task}, timeout=timeout_s)
-            if not task.done():
-                self.stop(Halt.TIMEOUT)
-                await asyncio.wait({task})
-        except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait({task})
-            raise
-        if self.halt is not None and _error(task) is not None:
-            raise Halted(self.halt)
-        return task
 
 
 class BullWorker(Worker):
     def __init__(
         self,
-        url: str,
+        address: RedisAddress,
         handler: TitleHandler,
         slots: int,
         task_timeout_s: float,
@@ -114,32 +54,53 @@ class BullWorker(Worker):
     ) -> None:
         lease = lease or Lease()
         self._patience = patience or Patience()
-        self._url = url
+        self._address = address
         self._handler = handler
         self._task_timeout_s = task_timeout_s
-        self._queue = Queue(url, RETRIES)
-        self._slots = [Slot(url, partial(self._process, number), lease) for number in range(slots)]
+        self._queue = Queue(address, RETRIES)
+        name = f"{socket.gethostname()}.{os.getpid()}"
+        self._slots = [
+            Slot(address, f"{name}.{number}", partial(self._process, number), lease)
+            for number in range(slots)
+        ]
         for number, slot in enumerate(self._slots):
             slot.on("lockRenewalFailed", partial(self._lose, number))
             slot.on("error", _log_slot_error)
         self._runs: set[Run] = set()
         self._draining = False
+        self._starting: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
+        self._starting = asyncio.create_task(self._check())
+        try:
+            await asyncio.wait({self._starting})
+            if not self._starting.cancelled():
+                self._starting.result()
+                await self._work()
+        finally:
+            self._starting.cancel()
+            await self._queue.close()
+
+    async def _check(self) -> None:
+        with self._address.reaching():
+            self._address.check(await self._queue.info())
+
+    async def _work(self) -> None:
         listener = asyncio.create_task(self._listen())
         try:
             async with asyncio.TaskGroup() as group:
                 for slot in self._slots:
                     group.create_task(slot.run())
         except* (ConnectionError, TimeoutError) as group:
-            raise Unavailable(f"Redis at {self._url} does not answer") from group
+            raise Unavailable(f"Redis at {self._address} does not answer") from group
         finally:
             listener.cancel()
             await asyncio.wait({listener})
-            await self._queue.close()
 
     async def drain(self, grace_s: float) -> None:
         self._draining = True
+        if self._starting is not None:
+            self._starting.cancel()
         closing = asyncio.gather(*(slot.close() for slot in self._slots))
         await asyncio.wait({closing}, timeout=grace_s)
         for run in self._runs:
@@ -149,14 +110,16 @@ class BullWorker(Worker):
     async def _listen(self) -> None:
         while True:
             try:
-                async with contextlib.aclosing(
-                    stop_announcements(self._queue.redis)
-                ) as announcements:
-                    async for title_id in announcements:
-                        await self._stop_runs(title_id)
-            except RedisError as exc:
-                log.warning("the channel of stop orders broke: %s", exc)
+                with self._address.reaching():
+                    await self._obey()
+            except Unavailable as error:
+                log.warning("the channel of stop orders broke: %s", error)
                 await asyncio.sleep(0.2)
+
+    async def _obey(self) -> None:
+        async with contextlib.aclosing(self._queue.stop_announcements()) as announcements:
+            async for title_id in announcements:
+                await self._stop_runs(title_id)
 
     async def _stop_runs(self, title_id: str | None) -> None:
         """Of one title, or of all that have a stop order."""
@@ -265,7 +228,7 @@ class BullWorker(Worker):
                 raise
             message = f"{what} took longer than {self._task_timeout_s:g} s"
             raise TaskFailed(Failure("timeout", message, retryable=True)) from None
-        error = _error(task)
+        error = error_of(task)
         if error is None:
             return task.result()
         if isinstance(error, Unavailable):
@@ -285,10 +248,6 @@ class BullWorker(Worker):
         if job.waits < self._patience.waits:
             await job.wait(self._patience.delay_ms)
         return Failure("store_unavailable", f"{what} failed: a store was away", retryable=True)
-
-
-def _error(task: asyncio.Task[Any]) -> BaseException | None:
-    return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
 def _internal(what: str, why: str) -> Failure:

@@ -1,7 +1,7 @@
 """A job engine to try things on: scripted titles, workers in this process or in their own.
 
 Run as a module, it is a worker process:
-`python -m tests.stores.engine URL DIRECTORY SLOTS LOCK_MS RENEW_MS CHECK_MS`.
+`python -m tests.stores.engine ADDRESS DIRECTORY SLOTS LOCK_MS RENEW_MS CHECK_MS`.
 Whatever the workers do is a line in DIRECTORY/events: `run m1 video-00000`.
 """
 
@@ -21,6 +21,7 @@ from media.asset import Failure
 from stores.errors import Unavailable
 from stores.jobs.base import Task, TaskFailed, TitleHandler
 from stores.jobs.bull import BullJobs
+from stores.jobs.connection import RedisAddress
 from stores.jobs.embedded import EmbeddedRedis
 from stores.jobs.queue import ATTEMPTS
 from stores.jobs.slot import Lease, Patience
@@ -110,7 +111,7 @@ def events(directory: Path) -> list[str]:
 @dataclass
 class Engine:
     directory: Path
-    redis: EmbeddedRedis
+    address: RedisAddress
     jobs: BullJobs
     lease: Lease
 
@@ -133,7 +134,7 @@ class Engine:
     async def worker(self, slots: int = 1, timeout_s: float = 30) -> AsyncIterator[BullWorker]:
         handler = ScriptedHandler(self.directory)
         worker = BullWorker(
-            self.redis.url, handler, slots, timeout_s, lease=self.lease, patience=PATIENCE
+            self.address, handler, slots, timeout_s, lease=self.lease, patience=PATIENCE
         )
         running = asyncio.create_task(worker.run())
         try:
@@ -147,7 +148,7 @@ class Engine:
     async def worker_process(self, slots: int = 1) -> AsyncIterator[asyncio.subprocess.Process]:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", __name__, self.redis.url, str(self.directory), str(slots)),
+            *("-m", __name__, orjson.dumps(self.address), str(self.directory), str(slots)),
             *map(str, (self.lease.lock_ms, self.lease.renew_ms, self.lease.check_ms)),
             cwd=REPOSITORY,
         )
@@ -168,16 +169,26 @@ async def until(condition: Callable[[], bool], what: str, timeout_s: float = 30)
 
 @contextlib.asynccontextmanager
 async def open_engine(directory: Path, lease: Lease = QUICK_LEASE) -> AsyncIterator[Engine]:
-    async with EmbeddedRedis(directory / "run") as redis:
-        jobs = BullJobs(redis.url)
-        try:
-            yield Engine(directory, redis, jobs, lease)
-        finally:
-            await jobs.close()
+    async with (
+        EmbeddedRedis(directory / "run") as redis,
+        connected(redis.address, directory, lease) as engine,
+    ):
+        yield engine
 
 
-async def work(url: str, directory: Path, slots: int, lease: Lease) -> None:
-    worker = BullWorker(url, ScriptedHandler(directory), slots, 60, lease=lease)
+@contextlib.asynccontextmanager
+async def connected(
+    address: RedisAddress, directory: Path, lease: Lease = QUICK_LEASE
+) -> AsyncIterator[Engine]:
+    jobs = BullJobs(address)
+    try:
+        yield Engine(directory, address, jobs, lease)
+    finally:
+        await jobs.close()
+
+
+async def work(address: RedisAddress, directory: Path, slots: int, lease: Lease) -> None:
+    worker = BullWorker(address, ScriptedHandler(directory), slots, 60, lease=lease)
     running = asyncio.create_task(worker.run())
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -189,5 +200,6 @@ async def work(url: str, directory: Path, slots: int, lease: Lease) -> None:
 
 
 if __name__ == "__main__":
-    url, folder, *numbers = sys.argv[1:]
-    asyncio.run(work(url, Path(folder), int(numbers[0]), Lease(*map(int, numbers[1:]))))
+    where, folder, *numbers = sys.argv[1:]
+    address = RedisAddress(**orjson.loads(where))
+    asyncio.run(work(address, Path(folder), int(numbers[0]), Lease(*map(int, numbers[1:]))))

@@ -9,8 +9,6 @@ from pathlib import Path
 import psutil
 import pytest
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from stores.errors import Unavailable
@@ -54,8 +52,8 @@ async def keeper_process(directory: Path) -> AsyncIterator[asyncio.subprocess.Pr
 
 @contextlib.asynccontextmanager
 async def client(redis: EmbeddedRedis) -> AsyncIterator[Redis]:
-    once = Retry(NoBackoff(), 0)
-    async with Redis.from_url(redis.url, decode_responses=True, retry=once) as connected:
+    async with redis.address.connect(0) as connected:
+        assert isinstance(connected, Redis)
         yield connected
 
 
@@ -91,7 +89,7 @@ def test_a_server_starts_serves_and_leaves_nothing_behind(directory: Path) -> No
     async def scenario() -> None:
         async with EmbeddedRedis(directory) as redis, client(redis) as connected:
             assert directory.stat().st_mode & 0o777 == 0o700
-            assert redis.url == f"unix://{directory}/redis.sock"
+            assert str(redis.address) == f"unix://{directory}/redis.sock"
             settings = await connected.config_get("*")
             assert settings["maxmemory-policy"] == "noeviction"
             assert (settings["appendonly"], settings["appendfsync"]) == ("yes", "everysec")
@@ -235,9 +233,9 @@ def test_a_directory_too_deep_for_a_socket_gets_a_short_one(directory: Path) -> 
     async def scenario() -> None:
         deep = directory / ("d" * 60) / ("e" * 60)
         async with EmbeddedRedis(deep) as redis, client(redis) as connected:
-            assert len(redis.url) < 60
             await connected.ping()
-            socket = Path(redis.url.removeprefix("unix://"))
+            socket = Path(redis.address.socket or "")
+            assert len(str(socket)) < 60
             assert socket.parent.stat().st_mode & 0o777 == 0o700
         assert not socket.parent.exists()
 
@@ -247,7 +245,7 @@ def test_a_directory_too_deep_for_a_socket_gets_a_short_one(directory: Path) -> 
 def test_a_short_directory_of_another_kind_is_refused(directory: Path) -> None:
     async def scenario() -> None:
         deep = directory / ("d" * 60) / ("e" * 60)
-        short = Path(EmbeddedRedis(deep).url.removeprefix("unix://")).parent
+        short = Path(EmbeddedRedis(deep).address.socket or "").parent
         (directory / "elsewhere").mkdir(parents=True)
         short.symlink_to(directory / "elsewhere")
         try:

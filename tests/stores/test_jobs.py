@@ -331,8 +331,8 @@ def test_the_check_tells_that_redis_is_away(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with open_engine(tmp_path) as engine:
             await engine.jobs.check()
-            url = engine.redis.url
-        jobs = BullJobs(url)
+            address = engine.address
+        jobs = BullJobs(address)
         with pytest.raises(Unavailable, match=r"Redis at .* does not answer as it should"):
             await jobs.check()
         await jobs.close()

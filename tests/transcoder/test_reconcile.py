@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
 
 from media.asset import Asset, AssetType, Failure, Priority, Status
 from media.keys import source_key
@@ -73,7 +72,7 @@ def test_trouble_with_one_title_keeps_no_other_waiting(tmp_path: Path) -> None:
 
 async def spoil_jobs_of(media_id: str, directory: Path) -> None:
     """Redis answers what concerns them with an error."""
-    async with Redis.from_url(EmbeddedRedis(settings(directory).data.dir / "run").url) as redis:
+    async with EmbeddedRedis(settings(directory).data.dir / "run").address.connect(0) as redis:
         async for key in redis.scan_iter(f"*{media_id}*"):
             await redis.delete(key)
             await redis.lpush(key, "spoilt")
