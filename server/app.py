@@ -7,22 +7,30 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from media.settings import Settings
+from media.settings import Settings, WebhookSettings
 from server.api.app import make_api
+from server.api.metrics import Metrics
 from server.api.stopping import Stopping
 from server.origin.app import create_origin
 from server.origin.asgi import OriginASGI
+from server.receiver import Receiver
 from server.tokens import load_keys
+from server.webhooks import PARALLEL, Webhooks
+from stores.catalog.base import Catalog
 from stores.wiring import open_stores
 
 PLAYER_PAGE = Path(__file__).parent / "player" / "dist"
 ORIGIN_PATHS = (b"/t/", b"/v/")
+
+_log = structlog.get_logger("server")
 
 
 def create_app(settings: Settings, *, page: Path = PLAYER_PAGE) -> ASGIApp:
@@ -40,7 +48,7 @@ class _App:
         self._with_origin = origin
         self._page = page
         self._lifespan = Router(lifespan=self._run)
-        self._api: ASGIApp | None = None
+        self._api: Starlette | None = None
         self._origin: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,11 +69,37 @@ class _App:
                 origin = create_origin(stores.objects, keys, self._settings)
                 self._origin = OriginASGI(origin)
             stopping = Stopping()
+            metrics = Metrics(origin)
             self._api = make_api(
-                self._settings, stores, keys, origin=origin, stopping=stopping, page=self._page
+                self._settings, stores, keys, origin=origin, stopping=stopping, metrics=metrics
             )
+            self._api.routes.extend(self._page)
             _before_stop(stopping.stop)
+            async with _webhooks(self._settings.webhook, stores.catalog, metrics):
+                yield
+
+
+@asynccontextmanager
+async def _webhooks(
+    settings: WebhookSettings, catalog: Catalog, metrics: Metrics
+) -> AsyncIterator[None]:
+    """Delivers events meanwhile, if there is anywhere to deliver them to."""
+    if settings.url is None or settings.secret is None:
+        yield
+        return
+    async with Receiver(settings.url, settings.secret, connections=PARALLEL) as receiver:
+        delivering = asyncio.create_task(Webhooks(receiver, catalog, metrics).run())
+        delivering.add_done_callback(_report_end)
+        try:
             yield
+        finally:
+            delivering.cancel()
+            await asyncio.wait([delivering])
+
+
+def _report_end(delivering: asyncio.Task[None]) -> None:
+    if not delivering.cancelled() and (exc := delivering.exception()) is not None:
+        _log.error("webhooks have ended", exc_info=exc)
 
 
 def _before_stop(action: Callable[[], None]) -> None:

@@ -11,6 +11,7 @@ from media.settings import Settings
 from server.api.cors import Cors
 from server.api.direct import DirectUploads
 from server.api.envelope import Envelope
+from server.api.events import Events
 from server.api.metrics import Metrics
 from server.api.openapi import describe
 from server.api.operations import Gives, Operation, make_routes
@@ -47,6 +48,7 @@ def make_api(
         *DirectUploads(stores, settings, signer).operations(),
         *PutDoor(stores, signer, settings.server.readtimeout, stopping).operations(),
         *Titles(stores, keys, settings, origin).operations(),
+        *Events(stores.catalog, stopping).operations(),
         *Work(stores, settings.server).operations(),
     ]
     operations.append(_description(operations, settings.app.version))

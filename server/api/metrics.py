@@ -42,6 +42,17 @@ class Metrics:
         self._jobs_up = Gauge(
             "headrace_jobs_up", "Whether the job engine answers", registry=self._registry
         )
+        self.webhook_deliveries = Counter(
+            "headrace_webhook_deliveries",
+            "Attempts to deliver an event: delivered, failed (tried again later), dropped",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self.webhook_oldest = Gauge(
+            "headrace_webhook_oldest_undelivered_seconds",
+            "Age of the oldest event that this process could not deliver yet",
+            registry=self._registry,
+        )
         if origin is not None:
             self._registry.register(_OriginStats(origin))
 

@@ -49,6 +49,7 @@ OPERATIONS = {
     ("GET", "/api/v1/media/{id}"),
     ("DELETE", "/api/v1/media/{id}"),
     ("GET", "/api/v1/media/{id}/playback"),
+    ("GET", "/api/v1/media/{id}/events"),
     ("POST", "/api/v1/media/{id}/priority"),
     ("POST", "/api/v1/media/{id}/retry"),
 }
