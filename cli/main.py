@@ -97,6 +97,8 @@ def _serve(role: str, supervisor: int | None, colour: bool | None) -> None:
         serve.serve(serve.Role(role), settings, colour=colour)
     except ConfigError as error:
         refuse(error)
+    except Unavailable as error:
+        fail(str(error))
 
 
 app.add_typer(use.app)

@@ -1,5 +1,6 @@
 """The HTTP server processes: all in one, the control API alone, the origin alone."""
 
+import asyncio
 import gc
 import os
 import sys
@@ -21,7 +22,7 @@ from server.origin.app import create_origin
 from server.origin.rsgi import OriginRSGI
 from server.tokens import load_keys
 from stores.processes import die_with_parent
-from stores.wiring import open_objects
+from stores.wiring import open_objects, wait_for_stores
 
 MAX_CONNECTIONS = 4096  # open at a time, idle ones too; a CDN and load balancers keep hundreds
 MAX_HEAD_BYTES = 64 * 1024  # CloudFront sends at most 20 KiB
@@ -42,11 +43,12 @@ class Role(StrEnum):
 
 
 def serve(role: Role, settings: Settings, *, colour: bool | None) -> None:
-    """Until SIGINT or SIGTERM. Raises ConfigError."""
+    """Until SIGINT or SIGTERM. Raises ConfigError, Unavailable."""
     try:
         load_keys(settings.signing, settings.data.dir)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
+    asyncio.run(wait_for_stores(settings, objects_only=role is Role.ORIGIN))
     allow_many_connections()
     _granian(role, settings).serve(
         target_loader=partial(_load, role, os.getpid(), colour), wrap_loader=False

@@ -21,7 +21,7 @@ from cli.client import Api, ApiError
 from cli.config import base_url, load_client
 from cli.upload import upload, watch
 from media.settings import Settings
-from stores.jobs.embedded import EmbeddedRedis
+from stores.wiring import backends, private_redis, wait_for_stores
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -54,9 +54,10 @@ class Supervisor:
         self._stop_now = asyncio.Event()
 
     async def run(self, clip: Path | None, title: str) -> None:
+        await wait_for_stores(self._settings)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
-        async with EmbeddedRedis(self._settings.data.dir / "run"):
+        async with private_redis(self._settings):
             children = [asyncio.create_task(child.run()) for child in self._children]
             guide = asyncio.create_task(self._guide(clip, title))
             try:
@@ -126,8 +127,8 @@ class Supervisor:
         await ended
 
     def _welcome(self, url: str) -> None:
-        data = self._settings.data.dir.absolute()
-        rows = (("page", url), ("API", f"{url}/openapi.json"), ("data", str(data)))
+        stores = backends(self._settings).items()
+        rows = (("page", url), ("API", f"{url}/openapi.json"), *stores)
         if not self._console.is_terminal:
             self._say("Headrace is running")
             for name, value in rows:

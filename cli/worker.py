@@ -11,7 +11,7 @@ from cli.process import allow_many_connections
 from media.settings import Settings
 from stores.errors import Unavailable
 from stores.jobs.base import Worker
-from stores.wiring import Stores, make_worker, open_stores
+from stores.wiring import Stores, make_worker, open_stores, wait_for_stores
 from transcoder.child import Children
 from transcoder.reconcile import reconcile
 from transcoder.titles import Titles
@@ -29,11 +29,12 @@ def work(settings: Settings) -> None:
 
 
 async def _work(settings: Settings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with closing(Children()) as children:
         children.start()
+        await wait_for_stores(settings)
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with open_stores(settings) as stores:
             titles = Titles(stores.objects, stores.catalog, settings, children)
             drain_s = settings.worker.draintimeout.total_seconds()

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deployments.aws_local.servers import RedisServer
 from tests.service import living, ready, run, started, until
 
 CLIP = Path(__file__).parents[1] / "media" / "odd-161x121-vp9.webm"
@@ -125,6 +126,19 @@ def test_restart_carries_on_with_unfinished_work(tmp_path: Path) -> None:
         title = f"{service.url}/api/v1/media/{sent.stdout.strip()}"
         until(lambda: httpx.get(title, headers=USER).json()["status"] == "ready")
         assert service.stop() == 0
+
+
+def test_configured_redis_is_used_instead_of_a_private_one(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    redis = {"STREAM_REDIS_URL": redis_server.url, "STREAM_REDIS_PREFIX": tmp_path.name}
+    with started(tmp_path, "--upload", str(CLIP), **redis) as service:
+        until(lambda: "play it: " in service.output())
+        assert f"jobs: Redis at redis://127.0.0.1:{redis_server.port}/0" in service.output()
+        assert service.child("redis-server") is None
+        children = service.children()
+        assert service.stop() == 0
+        assert living(children) == []
 
 
 def test_clip_is_uploaded_and_its_playback_url_printed(tmp_path: Path) -> None:
