@@ -48,6 +48,8 @@ class Metrics:
             ("outcome",),
             registry=self._registry,
         )
+        for outcome in ("delivered", "failed", "dropped"):
+            self.webhook_deliveries.labels(outcome)
         self.webhook_oldest = Gauge(
             "headrace_webhook_oldest_undelivered_seconds",
             "Age of the oldest event that this process could not deliver yet",
