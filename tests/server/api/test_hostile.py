@@ -22,6 +22,8 @@ routes = st.sampled_from(
         f"/api/v1/upload/{'0' * 24}",
         f"/api/v1/upload/{'0' * 24}/confirm",
         f"/api/v1/media/{'0' * 24}/playback",
+        f"/api/v1/media/{'0' * 24}/priority",
+        f"/api/v1/media/{'0' * 24}/retry",
     ]
 )
 paths = routes | st.lists(segments, max_size=6).map(lambda parts: "/" + "/".join(parts))
@@ -40,6 +42,7 @@ headers = st.fixed_dictionaries(
         "Content-Type": st.sampled_from([CONTENT_TYPE, "application/json"]) | header_values,
         "Host": header_values,
         "X-Request-ID": header_values,
+        "Idempotency-Key": header_values,
         "Range": header_values,
         "Origin": header_values,
     },

@@ -20,13 +20,14 @@ MEMORY_GROWTH_BYTES = 16 << 20
 
 
 @contextmanager
-def upload_head(server: Server, user: str, length: int) -> Iterator[socket.socket]:
+def upload_head(server: Server, user: str, length: int, **headers: str) -> Iterator[socket.socket]:
     """A connection on which an upload of `length` bytes has begun."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = (
             f"POST /api/v1/upload HTTP/1.1\r\nHost: localhost\r\nX-User-ID: {user}\r\n"
             f"Content-Type: {CONTENT_TYPE}\r\nContent-Length: {length}\r\n"
-            "Connection: close\r\n\r\n"
+            f"{more}Connection: close\r\n\r\n"
         )
         connection.sendall(head.encode())
         yield connection

@@ -103,6 +103,8 @@ USER_ROUTES = [
     ("POST", "/api/v1/upload"),
     ("POST", "/api/v1/upload/presign"),
     ("POST", "/api/v1/upload/{id}/confirm"),
+    ("POST", "/api/v1/media/{id}/priority"),
+    ("POST", "/api/v1/media/{id}/retry"),
 ]
 
 
