@@ -57,9 +57,13 @@ def up(
 
 
 @app.command(rich_help_panel=RUN)
-def api(supervisor: Supervisor = None, colour: Colour = None) -> None:
+def api(
+    page: Annotated[bool, typer.Option("--page", help="Also serve the player page.")] = False,
+    supervisor: Supervisor = None,
+    colour: Colour = None,
+) -> None:
     """Run the control API alone, in the foreground."""
-    _serve("api", supervisor, colour)
+    _serve("api-and-page" if page else "api", supervisor, colour)
 
 
 @app.command(rich_help_panel=RUN)

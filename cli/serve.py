@@ -17,7 +17,7 @@ from cli.config import ConfigError, load_settings
 from cli.logs import configure_logging
 from cli.process import allow_many_connections
 from media.settings import Settings
-from server.app import create_api_app, create_app
+from server.app import PLAYER_PAGE, create_api_app, create_app
 from server.origin.app import create_origin
 from server.origin.rsgi import OriginRSGI
 from server.tokens import load_keys
@@ -39,6 +39,7 @@ GRANIAN_LOGGING = {
 class Role(StrEnum):
     ALL = "all"
     API = "api"
+    API_AND_PAGE = "api-and-page"
     ORIGIN = "origin"
 
 
@@ -97,6 +98,8 @@ def _application(role: Role, settings: Settings) -> object:
             return create_app(settings)
         case Role.API:
             return create_api_app(settings)
+        case Role.API_AND_PAGE:
+            return create_api_app(settings, page=PLAYER_PAGE)
         case Role.ORIGIN:
             objects = open_objects(settings)
             keys = load_keys(settings.signing, settings.data.dir)

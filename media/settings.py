@@ -119,7 +119,7 @@ class ServerSettings(Section):
     readtimeout: Duration = timedelta(seconds=75)  # a head, idleness, 64 KiB of a body
     writetimeout: Duration = timedelta(seconds=30)  # to answer a control request
     maxupload: ByteSize = ByteSize(20 * 1024**3)
-    publicurl: str | None = None  # what playback and upload URLs begin with; default: the request
+    publicurl: str | None = None  # what URLs begin with; default: as the request did
     corsorigins: tuple[WebOrigin, ...] = ()  # whose pages may call the API in any user's name
 
 
@@ -227,6 +227,7 @@ class WorkerSettings(Section):
 
 
 class OriginSettings(Section):
+    publicurl: str | None = None  # what playback URLs begin with; default: server.publicurl
     cache: ByteSize = ByteSize(256 * 1024**2)  # budget of the in-process cache, per process
 
 
@@ -260,9 +261,10 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.aws.dynamodbtable is not None and not self.signing.keys:
+        shared = self.aws.dynamodbtable is not None or self.aws.s3rawbucket is not None
+        if shared and not self.signing.keys:
             raise ValueError(
-                "signing.keys must be set with aws.dynamodbtable: machines that share a catalog "
-                "have to sign with the same keys, and one made here would stay here"
+                "signing.keys must be set with aws.dynamodbtable or aws.s3rawbucket: machines that "
+                "share titles have to sign with the same keys, and one made here would stay here"
             )
         return self

@@ -35,11 +35,13 @@ _log = structlog.get_logger("server")
 
 def create_app(settings: Settings, *, page: Path = PLAYER_PAGE) -> ASGIApp:
     """The control API, the origin, and the player page at `/`."""
-    return _App(settings, origin=True, page=_page_routes(page, settings.server.publicurl))
+    return _App(settings, origin=True, page=_page_routes(page, settings))
 
 
-def create_api_app(settings: Settings) -> ASGIApp:
-    return _App(settings, origin=False, page=())
+def create_api_app(settings: Settings, *, page: Path | None = None) -> ASGIApp:
+    """The page plays from an origin elsewhere, see `origin.publicurl`."""
+    routes = () if page is None else _page_routes(page, settings)
+    return _App(settings, origin=False, page=routes)
 
 
 class _App:
@@ -122,16 +124,18 @@ class _Assets(StaticFiles):
         return response
 
 
-def _page_routes(directory: Path, media_host: str | None) -> list[BaseRoute]:
+def _page_routes(directory: Path, settings: Settings) -> list[BaseRoute]:
     index = directory / "index.html"
     if not index.is_file():
         raise RuntimeError(f"{directory} has no player page: build it with `make player`")
     page = index.read_bytes()
+    media_host = settings.origin.publicurl or settings.server.publicurl or ""
     headers = {
         "cache-control": "no-cache",
         "content-security-policy": (
-            "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; worker-src 'self' "
-            f"blob:; connect-src 'self' {media_host or ''}; frame-ancestors 'self'"
+            "default-src 'self'; img-src 'self' data:; worker-src 'self' blob:; "
+            f"media-src 'self' blob: {media_host}; connect-src 'self' {media_host}; "
+            "frame-ancestors 'self'"
         ),
     }
 

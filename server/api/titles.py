@@ -137,7 +137,8 @@ class Titles:
             raise NotPlayable(f"The title is {asset.status}; its first segments are not out yet.")
         expires = int(time.time() + self._settings.signing.lifetime.total_seconds())
         token = issue(self._keys, asset.id, expires)
-        url = base_url(request, self._settings) + playback_path(token, asset.id, asset.version)
+        origin = self._settings.origin.publicurl or base_url(request, self._settings)
+        url = origin.rstrip("/") + playback_path(token, asset.id, asset.version)
         return answer(Playback(url=url, expires_at=datetime.fromtimestamp(expires, UTC)))
 
 

@@ -18,19 +18,23 @@ def answers(service: Service, path: str, status: int) -> bool:
 
 def test_parts_run_as_processes_of_their_own(tmp_path: Path) -> None:
     with (
-        started(tmp_path, command="api") as api,
-        started(tmp_path, command="worker") as worker,
         started(tmp_path, command="origin") as origin,
+        started(tmp_path, "--page", command="api", STREAM_ORIGIN_PUBLICURL=origin.url) as api,
+        started(tmp_path, command="worker") as worker,
     ):
         until(api.is_ready)
-        assert httpx.get(api.url).status_code == 404  # the page is not its business
+        page = httpx.get(api.url)
+        assert "<html" in page.text
+        assert f"connect-src 'self' {origin.url};" in page.headers["content-security-policy"]
         sent = run(tmp_path, "upload", str(CLIP), "--watch", "--url", api.url)
         assert sent.returncode == 0, sent.stderr
-        path = sent.stdout.strip().removeprefix(api.url)
-        assert httpx.get(api.url + path).status_code == 404  # nor is the origin
+        url = sent.stdout.strip()
+        assert url.startswith(f"{origin.url}/t/")
+        path = url.removeprefix(origin.url)
+        assert httpx.get(api.url + path).status_code == 404  # the origin is not its business
 
         until(lambda: answers(origin, path, 200))
-        playlist = httpx.get(origin.url + path)
+        playlist = httpx.get(url)
         assert playlist.headers["Content-Type"] == "application/vnd.apple.mpegurl"
         assert playlist.text.startswith("#EXTM3U")
         assert answers(origin, path.replace("/t/", "/t/x"), 403)
