@@ -1,0 +1,105 @@
+"""What is tried, each against an installation of its own."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+from tests.chaos import acts
+from tests.chaos.aws import aws_estate
+from tests.chaos.clips import make_clips, make_damaged
+from tests.chaos.embedded import embedded_estate
+from tests.chaos.estate import Shape
+from tests.chaos.storm import Report, Run, Show, Storm
+
+TWO_WORKERS = Shape()
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    name: str
+    estates: tuple[str, ...]
+    acts: tuple[tuple[acts.Act, float], ...]  # and the mean seconds between two of them
+    shape: Shape = TWO_WORKERS
+
+
+ESTATES = {"embedded": embedded_estate, "aws": aws_estate}
+BOTH = ("embedded", "aws")
+CAMPAIGNS = (
+    Campaign(
+        "deaths",
+        BOTH,
+        (
+            (acts.kill_worker, 3),
+            (acts.kill_redis, 12),
+            (acts.kill_api, 15),
+            (acts.kill_origin, 15),
+        ),
+    ),
+    Campaign(
+        "zombies",
+        BOTH,
+        ((acts.freeze_worker, 2), (acts.freeze_worker, 2), (acts.freeze_redis, 20)),
+        Shape(workers=3),
+    ),
+    Campaign("drains", BOTH, ((acts.drain_worker, 2), (acts.kill_worker, 15))),
+    Campaign(
+        "skewed clocks",
+        BOTH,
+        ((acts.kill_worker, 6), (acts.drain_worker, 6)),
+        Shape(workers=3, skews_s=(60, -60, 0)),
+    ),
+    Campaign(
+        "full disk",
+        ("embedded",),
+        ((acts.fill_disk, 4), (acts.kill_worker, 12)),
+        Shape(is_on_small_disk=True),
+    ),
+    Campaign("bad lines", BOTH, ((acts.clients_fail, 1),)),
+    Campaign(
+        "partitions",
+        ("aws",),
+        ((acts.part_worker_from_redis, 3), (acts.kill_worker, 12)),
+        Shape(workers=3),
+    ),
+    Campaign("s3", ("aws",), ((acts.s3_errors, 2), (acts.s3_slow, 8), (acts.s3_outage, 15))),
+    Campaign(
+        "dynamodb", ("aws",), ((acts.dynamodb_throttled, 3), (acts.dynamodb_loses_answers, 3))
+    ),
+    Campaign(
+        "everything",
+        ("aws",),
+        (
+            (acts.kill_worker, 6),
+            (acts.freeze_worker, 15),
+            (acts.drain_worker, 15),
+            (acts.part_worker_from_redis, 15),
+            (acts.kill_redis, 20),
+            (acts.kill_origin, 30),
+            (acts.s3_errors, 10),
+            (acts.s3_slow, 20),
+            (acts.dynamodb_throttled, 10),
+            (acts.dynamodb_loses_answers, 15),
+            (acts.clients_fail, 10),
+        ),
+        Shape(workers=3, skews_s=(60, -60, 0)),
+    ),
+)
+
+
+async def run_campaign(
+    campaign: Campaign, estate_name: str, titles: int, seed: int, show: Show
+) -> Report:
+    """What the machines wrote is kept, and named in the report, if anything was violated."""
+    directory = Path(mkdtemp(prefix="headrace-chaos-"))
+    clips = make_clips(directory)
+    clips += make_damaged(directory, clips[0])
+    storm = Storm(titles, campaign.acts)
+    async with ESTATES[estate_name](directory, random.Random(seed), campaign.shape) as estate:
+        report = await Run(estate, storm, clips, seed, show).go()
+    if report.violations:
+        report.kept = directory
+    else:
+        rmtree(directory)
+    return report
