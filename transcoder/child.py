@@ -21,10 +21,11 @@ from collections.abc import AsyncIterator, Callable
 import structlog
 
 from media.asset import Failure
+from stores.errors import Unavailable
 from stores.jobs.base import TaskFailed
 from transcoder import landlock, messages
 from transcoder.forkserver import COMMAND, FORK, KILL, STATUS
-from transcoder.messages import Broke, Finished, MalformedMessage, Message, Rejected
+from transcoder.messages import Broke, Finished, MalformedMessage, Message, Rejected, Starved
 from transcoder.work import REQUEST_SIZE, Limits, Request
 
 log = structlog.stdlib.get_logger(__name__)
@@ -71,7 +72,8 @@ class Children:
         self, function: Callable[..., None], *arguments: object, limits: Limits
     ) -> AsyncIterator[AsyncIterator[Message]]:
         """Run `function(send, *arguments)` in a child. Iterating raises TaskFailed when the
-        child rejects its input, crashes or exceeds its limits."""
+        child rejects its input, crashes or exceeds its limits, Unavailable when its source could
+        not be read for now."""
         child = self._fork()
         deadline = asyncio.timeout(limits.time_s)
         try:
@@ -203,6 +205,8 @@ async def _received(reader: asyncio.StreamReader, child: _Child) -> AsyncIterato
                 return
             case Rejected(code, text, retryable):
                 raise TaskFailed(Failure(code, text, retryable))
+            case Starved(reason):
+                raise Unavailable(reason)
             case Broke(traceback):
                 raise ChildBroke(traceback)
             case _:

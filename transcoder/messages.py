@@ -69,17 +69,24 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Starved:
+    """The last word of a child whose source could not be read to the end, for now."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Broke:
     """The last word of a child with a bug: the traceback, for the log."""
 
     traceback: str
 
 
-Message = Probed | Opened | InitSegment | MediaSegment | Finished | Rejected | Broke
+Message = Probed | Opened | InitSegment | MediaSegment | Finished | Rejected | Starved | Broke
 
 _KINDS: dict[str, type] = {
     kind.__name__: kind
-    for kind in (Probed, Opened, InitSegment, MediaSegment, Finished, Rejected, Broke)
+    for kind in (Probed, Opened, InitSegment, MediaSegment, Finished, Rejected, Starved, Broke)
 }
 _ADAPTERS: dict[str, TypeAdapter[Message]] = {
     name: TypeAdapter(kind) for name, kind in _KINDS.items()

@@ -99,7 +99,8 @@ class Head:
 
 def probe(send: Send, source: Source) -> None:
     with opened(source) as (container, size_bytes):
-        send(Probed(_probe(container, size_bytes)))
+        result = _probe(container, size_bytes)
+    send(Probed(result))  # nothing is said of a source before it is known to have been read
 
 
 def _probe(container: InputContainer, size_bytes: int) -> ProbeResult:

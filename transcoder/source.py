@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 from media.asset import Failure
 from media.plan import UNDETERMINED, Colour, Orientation, ToneMap
 from media.timeline import FrameRate
+from stores.errors import StoreError
 from stores.jobs.base import TaskFailed
 from stores.objects.base import Source
 
@@ -87,15 +88,42 @@ def reject(code: str, message: str) -> NoReturn:
 
 @contextmanager
 def opened(source: Source) -> Iterator[tuple[InputContainer, int]]:
-    """The container and the size of its file."""
+    """The container and the size of its file. A read that failed goes before whatever came of
+    it: the file is not damaged because its store was away."""
     with source.open() as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        with _container(file) as container:
-            yield container, size
+        watched = _WatchedFile(file)
+        try:
+            with _container(watched) as container:
+                yield container, size
+        finally:
+            if watched.failure is not None:
+                raise watched.failure
 
 
-def _container(file: BinaryIO) -> InputContainer:
+class _WatchedFile:
+    """Passes one failure on to libav and is at its end from then on. PyAV raises an exception of
+    a callback where libav returns; of a second one before that it writes to standard error,
+    which may be a file, and with no right to write files libav then reads for ever."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: Exception | None = None
+        self.seek = file.seek
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        if self.failure is not None:
+            return b""
+        try:
+            return self._file.read(size)
+        except (StoreError, OSError) as error:
+            self.failure = error
+            raise
+
+
+def _container(file: _WatchedFile) -> InputContainer:
     try:
         return av.open(
             file,

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from stores.errors import NotFound
+from stores.errors import Conflict, NotFound, Unavailable
 from stores.jobs.base import TaskFailed
 from stores.objects.base import Source
 from transcoder import landlock, messages
-from transcoder.messages import Broke, Finished, Message, Rejected
+from transcoder.messages import Broke, Finished, Message, Rejected, Starved
 
 Send = Callable[[Message], None]
 REQUEST_SIZE = struct.Struct("<I")
@@ -117,6 +117,11 @@ def _outcome(request: Request, send: Send) -> Message:
         return Rejected(failed.failure.code, failed.failure.message, failed.failure.retryable)
     except NotFound as missing:
         return Rejected("source_missing", f"the uploaded file is gone: {missing}", False)
+    except Conflict:
+        text = "the uploaded file was replaced after it was confirmed"
+        return Rejected("source_replaced", text, False)
+    except Unavailable as error:
+        return Starved(str(error))
     except MemoryError:
         return Rejected("too_demanding", "decoding this file needs too much memory", False)
     except OSError as error:

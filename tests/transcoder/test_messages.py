@@ -17,6 +17,7 @@ from transcoder.messages import (
     Opened,
     Probed,
     Rejected,
+    Starved,
 )
 from transcoder.source import AudioTrack, ProbeResult, VideoTrack
 
@@ -47,6 +48,7 @@ MESSAGES: list[Message] = [
     MediaSegment("720p", 3, 90_000, 360_000, 120, True, bytes(range(256))),
     Finished(),
     Rejected("not_media", "a text file", False),
+    Starved("the network is down"),
     Broke("Traceback"),
 ]
 
