@@ -26,7 +26,8 @@ class ObjectWriter:
         raise NotImplementedError
 
     async def flush(self) -> None:
-        """Afterwards nothing but the name is missing, and the `async with` ends quickly."""
+        """Called once, after the last write: then nothing but the name is missing, and the
+        `async with` ends quickly."""
         raise NotImplementedError
 
 
@@ -36,7 +37,10 @@ class Source:
 
     def open(self) -> BinaryIO:
         """A seekable binary file. Raises NotFound, Conflict (replaced, see `ObjectStore.source`),
-        Unavailable; so do the file's own methods, whatever the reader makes of it."""
+        Unavailable; so do the reads of the file. A decoder may swallow what a read raises and
+        take it for the end, so a file that can fail keeps its first error as `failure`
+        (`Exception | None`), to be looked at when the reader is done. A read may give less than
+        it was asked for, and nothing at the end only."""
         raise NotImplementedError
 
 

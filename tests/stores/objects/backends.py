@@ -4,24 +4,34 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
+from deployments.aws_local.servers import AwsServer
+from media.settings import AwsSettings
 from stores.objects.base import ObjectStore
 from stores.objects.filesystem import FilesystemObjects
+from stores.objects.s3 import S3Objects
 
-OBJECT_STORES: dict[str, Callable[[Path], ObjectStore]] = {"filesystem": FilesystemObjects}
+OBJECT_STORES = ("filesystem", "s3")
 
 
 @dataclass(frozen=True)
 class ObjectBackend:
-    """`place` is a name of the test's own; what it means is the backend's business."""
+    """A place of the test's own: a directory, or two buckets."""
 
-    name: str
-    place: Path
+    place: Path | AwsSettings
+
+    @property
+    def is_s3(self) -> bool:
+        return isinstance(self.place, AwsSettings)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[ObjectStore]:
-        store = OBJECT_STORES[self.name](self.place)
+        if isinstance(self.place, AwsSettings):
+            store: ObjectStore = S3Objects(self.place)
+        else:
+            store = FilesystemObjects(self.place)
         try:
             yield store
         finally:
@@ -37,3 +47,24 @@ class ObjectBackend:
 
 async def keys(store: ObjectStore, prefix: str = "") -> list[str]:
     return sorted([info.key async for info in store.list(prefix)])
+
+
+def aws_settings(server: AwsServer, name: str) -> AwsSettings:
+    return AwsSettings(
+        region=server.region,
+        s3endpoint=server.endpoint,
+        s3rawbucket=f"{name}-raw",
+        s3processedbucket=f"{name}-processed",
+    )
+
+
+async def make_empty(aws: AwsSettings) -> None:
+    """New buckets take SeaweedFS a while."""
+    store = S3Objects(aws, abandoned_after=timedelta(seconds=-60))
+    try:
+        if not await store.create():
+            for key in await keys(store):
+                await store.delete(key)
+            await store.sweep()
+    finally:
+        await store.close()

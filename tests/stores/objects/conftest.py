@@ -1,10 +1,30 @@
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.stores.objects.backends import OBJECT_STORES, ObjectBackend
+from deployments.aws_local.servers import AwsServer
+from media.settings import AwsSettings
+from tests.stores.objects.backends import (
+    OBJECT_STORES,
+    ObjectBackend,
+    aws_settings,
+    make_empty,
+)
 
 
-@pytest.fixture(params=sorted(OBJECT_STORES))
+@pytest.fixture
+def aws(s3_server: AwsServer, monkeypatch: pytest.MonkeyPatch) -> AwsSettings:
+    """Two empty buckets, and credentials in the environment for them."""
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    settings = aws_settings(s3_server, "objects")
+    asyncio.run(make_empty(settings))
+    return settings
+
+
+@pytest.fixture(params=OBJECT_STORES)
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectBackend:
-    return ObjectBackend(request.param, tmp_path / "objects")
+    if request.param == "s3":
+        return ObjectBackend(request.getfixturevalue("aws"))
+    return ObjectBackend(tmp_path / "objects")

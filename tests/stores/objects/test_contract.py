@@ -1,6 +1,7 @@
 """What every object store promises to one caller at a time."""
 
 import asyncio
+import os
 import pickle
 
 import pytest
@@ -84,13 +85,59 @@ def test_source_is_a_seekable_file_that_another_process_can_open(backend: Object
     backend.run(body)
 
 
-def test_open_source_outlives_the_object(backend: ObjectBackend) -> None:
+def test_open_source_never_mixes_an_object_with_its_successor(backend: ObjectBackend) -> None:
     async def body(store: ObjectStore) -> None:
-        await store.put("source/m", b"old")
+        await store.put("source/m", b"old" * MIB)
         with (await store.source("source/m")).open() as file:
-            await store.put("source/m", b"new")
-            await store.delete("source/m")
+            assert file.read(3) == b"old"
+            await store.put("source/m", b"new" * MIB)
+            try:
+                rest = file.read()
+            except Conflict as exc:
+                assert getattr(file, "failure", None) is exc
+            else:
+                assert rest == (b"old" * MIB)[3:]
+
+    backend.run(body)
+
+
+def test_source_of_an_object_that_was_replaced(backend: ObjectBackend) -> None:
+    async def body(store: ObjectStore) -> None:
+        info = await store.put("source/m", b"old")
+        source = await store.source("source/m", etag=info.etag)
+        with source.open() as file:
             assert file.read() == b"old"
+        await store.put("source/m", b"new")
+        with pytest.raises(Conflict, match="object source/m was replaced"):
+            source.open()
+
+    backend.run(body)
+
+
+def test_source_of_an_empty_object(backend: ObjectBackend) -> None:
+    async def body(store: ObjectStore) -> None:
+        info = await store.put("source/m", b"")
+        with (await store.source("source/m", etag=info.etag)).open() as file:
+            assert (file.read(), file.seek(0, os.SEEK_END), file.read(1)) == (b"", 0, b"")
+
+    backend.run(body)
+
+
+def test_flushed_writer_needs_nothing_but_the_name(backend: ObjectBackend) -> None:
+    async def body(store: ObjectStore) -> None:
+        for data in (b"", b"small", bytes(9 * MIB)):
+            async with store.writer("source/m") as writer:
+                await writer.write(data)
+                await writer.flush()
+                assert await keys(store) == []
+            assert (await store.get("source/m"))[0] == data
+            await store.delete("source/m")
+        with pytest.raises(ZeroDivisionError):
+            async with store.writer("source/m") as writer:
+                await writer.write(b"small")
+                await writer.flush()
+                raise ZeroDivisionError
+        assert await keys(store) == []
 
     backend.run(body)
 

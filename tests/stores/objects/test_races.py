@@ -19,14 +19,19 @@ from tests.stores.victims import kill_moments, pause, victim
 MIB = 1 << 20
 
 
-ROUNDS = 20
+def contestants(backend: ObjectBackend) -> int | None:
+    return 3 if backend.is_s3 else None  # SeaweedFS gives way for a second to each that contends
+
+
+def rounds(backend: ObjectBackend) -> int:
+    return 4 if backend.is_s3 else 20
 
 
 def create_contestant(backend: ObjectBackend, number: int) -> list[bool]:
     async def body() -> list[bool]:
         won = []
         async with backend.open() as store:
-            for number_of_round in range(ROUNDS):
+            for number_of_round in range(rounds(backend)):
                 wait_for_start()
                 try:
                     await store.put_if(f"r/{number_of_round}", b"%d" % number, etag=None)
@@ -41,7 +46,7 @@ def create_contestant(backend: ObjectBackend, number: int) -> list[bool]:
 
 @pytest.mark.parametrize("runners", RUNNERS)
 def test_one_of_racing_creators_wins(backend: ObjectBackend, runners: str) -> None:
-    results = race(runners, partial(create_contestant, backend))
+    results = race(runners, partial(create_contestant, backend), contestants(backend))
 
     async def body(store: ObjectStore) -> None:
         for number_of_round, wins in enumerate(zip(*results, strict=True)):
@@ -50,9 +55,6 @@ def test_one_of_racing_creators_wins(backend: ObjectBackend, runners: str) -> No
             assert (await store.get(f"r/{number_of_round}"))[0] == winner
 
     backend.run(body)
-
-
-ADDITIONS = 25
 
 
 def counting_contestant(backend: ObjectBackend, _: int) -> None:
@@ -66,7 +68,7 @@ def counting_contestant(backend: ObjectBackend, _: int) -> None:
     async def body() -> None:
         async with backend.open() as store:
             wait_for_start()
-            for _ in range(ADDITIONS):
+            for _ in range(rounds(backend)):
                 while not await add_one(store):
                     pass
 
@@ -79,10 +81,10 @@ def test_no_conditional_write_is_lost(backend: ObjectBackend, runners: str) -> N
         await store.put("count", b"000000")
 
     backend.run(start)
-    count = len(race(runners, partial(counting_contestant, backend)))
+    count = len(race(runners, partial(counting_contestant, backend), contestants(backend)))
 
     async def end(store: ObjectStore) -> None:
-        assert int((await store.get("count"))[0]) == count * ADDITIONS
+        assert int((await store.get("count"))[0]) == count * rounds(backend)
 
     backend.run(end)
 
@@ -93,7 +95,7 @@ def neighbour_contestant(backend: ObjectBackend, number: int) -> None:
     async def body() -> None:
         async with backend.open() as store:
             wait_for_start()
-            for turn in range(ADDITIONS):
+            for turn in range(rounds(backend)):
                 key = f"v/m/{turn % 2}/{number}"
                 info = await store.put(key, b"mine")
                 assert await store.get(key) == (b"mine", info)
@@ -105,7 +107,7 @@ def neighbour_contestant(backend: ObjectBackend, number: int) -> None:
 
 @pytest.mark.parametrize("runners", RUNNERS)
 def test_deletions_do_not_disturb_the_neighbours(backend: ObjectBackend, runners: str) -> None:
-    race(runners, partial(neighbour_contestant, backend))
+    race(runners, partial(neighbour_contestant, backend), contestants(backend))
 
     async def body(store: ObjectStore) -> None:
         assert await keys(store) == []
@@ -168,7 +170,7 @@ def test_kill_during_an_upload_leaves_nothing(backend: ObjectBackend) -> None:
     backend.run(body)
 
 
-def memory_of_upload(backend: ObjectBackend, size: int, pipe: Connection) -> None:
+def memory_of_upload(backend: ObjectBackend, warm: int, size: int, pipe: Connection) -> None:
     chunk = bytes(64 << 10)
 
     async def upload(store: ObjectStore, key: str, size: int) -> None:
@@ -178,10 +180,10 @@ def memory_of_upload(backend: ObjectBackend, size: int, pipe: Connection) -> Non
 
     async def body() -> None:
         async with backend.open() as store:
-            await upload(store, "warm", 8 * MIB)
+            await upload(store, "warm", warm)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             await upload(store, "large", size)
-            pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+            pipe.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10)
 
     asyncio.run(body())
 
@@ -189,12 +191,14 @@ def memory_of_upload(backend: ObjectBackend, size: int, pipe: Connection) -> Non
 def test_memory_does_not_grow_with_an_upload(backend: ObjectBackend) -> None:
     spawn = get_context("spawn")
     ours, theirs = spawn.Pipe(duplex=False)
+    # As many parts as may be under way to S3 have been once when the measuring begins.
+    warm, most = (128 * MIB, 32 * MIB) if backend.is_s3 else (8 * MIB, 4 * MIB)
     size = 256 * MIB
-    process = spawn.Process(target=memory_of_upload, args=(backend, size, theirs))
+    process = spawn.Process(target=memory_of_upload, args=(backend, warm, size, theirs))
     process.start()
     with ours, theirs:
         assert ours.poll(120)
-        assert ours.recv() < 4096  # KiB
+        assert ours.recv() < most
     process.join()
     process.close()
 
