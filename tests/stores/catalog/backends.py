@@ -1,31 +1,42 @@
 """Every catalog, as the contract tests open it, also from other processes."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from media.settings import AwsSettings
 from stores.catalog.base import Catalog
+from stores.catalog.dynamodb import DynamoCatalog
 from stores.catalog.sqlite import SqliteCatalog
 
-CATALOGS: dict[str, Callable[[Path], Catalog]] = {"sqlite": SqliteCatalog}
+NAMES = ("dynamodb", "sqlite")
 
 
 @dataclass(frozen=True)
 class CatalogBackend:
-    """`place` is a name of the test's own; what it means is the backend's business."""
+    """`place` is a name of the test's own: of a file, or of a table at `endpoint`."""
 
     name: str
     place: Path
+    endpoint: str | None = None
+    webhooks: bool = True
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Catalog]:
-        catalog = CATALOGS[self.name](self.place)
+        catalog = self.catalog()
         try:
+            await catalog.create_storage()
             yield catalog
         finally:
             await catalog.close()
+
+    def catalog(self) -> Catalog:
+        if self.name == "sqlite":
+            return SqliteCatalog(self.place, webhooks=self.webhooks)
+        return dynamodb_catalog(self.place, self.endpoint, webhooks=self.webhooks)
 
     def another(self, number: int) -> "CatalogBackend":
         return replace(self, place=self.place.with_name(f"catalog-{number}"))
@@ -36,3 +47,8 @@ class CatalogBackend:
                 await body(catalog)
 
         asyncio.run(opened())
+
+
+def dynamodb_catalog(place: Path, endpoint: str | None, *, webhooks: bool = True) -> DynamoCatalog:
+    table = hashlib.sha256(bytes(place)).hexdigest()[:32]
+    return DynamoCatalog(table, AwsSettings(dynamodbendpoint=endpoint), webhooks=webhooks)
