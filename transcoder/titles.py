@@ -83,12 +83,14 @@ class Titles(TitleHandler):
 
         async def on_commit(commit: Commit) -> None:
             nonlocal waiting
-            if await self._catalog.commit(media_id, plan.version, commit):
-                waiting += 1
-                async with publishing:
-                    waiting -= 1
-                    if waiting == 0:  # else the next in line shows this one too
-                        await self._publish(media_id, plan)
+            if not await self._catalog.commit(media_id, plan.version, commit):
+                log.info("late commit refused", media=media_id, commit=commit.task)
+                return
+            waiting += 1
+            async with publishing:
+                waiting -= 1
+                if waiting == 0:  # else the next in line shows this one too
+                    await self._publish(media_id, plan)
 
         prefix = package_prefix(media_id, plan.version)
         delivery = Delivery(self._objects, prefix, names, missing, on_commit)

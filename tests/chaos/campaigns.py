@@ -22,6 +22,7 @@ class Campaign:
     estates: tuple[str, ...]
     acts: tuple[tuple[acts.Act, float], ...]  # and the mean seconds between two of them
     shape: Shape = TWO_WORKERS
+    arrival_s: float = 1.0  # mean time between two uploads
 
 
 ESTATES = {"embedded": embedded_estate, "aws": aws_estate}
@@ -40,13 +41,14 @@ CAMPAIGNS = (
     Campaign(
         "zombies",
         BOTH,
-        ((acts.freeze_worker, 2), (acts.freeze_worker, 2), (acts.freeze_redis, 20)),
+        ((acts.freeze_worker, 1), (acts.freeze_worker, 1), (acts.freeze_redis, 20)),
         Shape(workers=3),
+        arrival_s=2.5,
     ),
     Campaign("drains", BOTH, ((acts.drain_worker, 2), (acts.kill_worker, 15))),
     Campaign(
         "skewed clocks",
-        BOTH,
+        ("aws",),  # one machine has one clock
         ((acts.kill_worker, 6), (acts.drain_worker, 6)),
         Shape(workers=3, skews_s=(60, -60, 0)),
     ),
@@ -95,7 +97,7 @@ async def run_campaign(
     directory = Path(mkdtemp(prefix="headrace-chaos-"))
     clips = make_clips(directory)
     clips += make_damaged(directory, clips[0])
-    storm = Storm(titles, campaign.acts)
+    storm = Storm(titles, campaign.acts, campaign.arrival_s)
     async with ESTATES[estate_name](directory, random.Random(seed), campaign.shape) as estate:
         report = await Run(estate, storm, clips, seed, show).go()
     if report.violations:
