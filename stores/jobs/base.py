@@ -106,6 +106,11 @@ class Jobs:
         those waiting, by priority (`waiting-high`, `waiting-normal`, `waiting-low`)."""
         raise NotImplementedError
 
+    async def workers(self) -> dict[str, int]:
+        """The worker processes that are connected, `host.pid`, with the slots of each; none
+        where the engine does not tell."""
+        raise NotImplementedError
+
     async def check(self) -> None:
         """Raises Unavailable, with what to do about it, when the engine cannot be used."""
         raise NotImplementedError

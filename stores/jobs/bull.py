@@ -5,13 +5,13 @@ from stores.jobs.base import FailedJob, Jobs, JobState
 from stores.jobs.connection import RedisAddress
 from stores.jobs.queue import Queue
 
-RETRIES = 6  # about 3 s: longer than a restart of Redis, shorter than a user's patience
+PATIENCE_S = 4  # longer than a restart of Redis, shorter than a user's patience
 
 
 class BullJobs(Jobs):
     def __init__(self, address: RedisAddress) -> None:
         self._address = address
-        self._queue = Queue(address, RETRIES)
+        self._queue = Queue(address, PATIENCE_S)
 
     async def enqueue(self, media_id: str, priority: Priority) -> None:
         with self._address.reaching():

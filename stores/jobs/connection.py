@@ -1,7 +1,9 @@
 """Where the Redis of the job engine is, how to reach it, and what to say when that fails."""
 
 import contextlib
+import re
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
@@ -30,6 +32,7 @@ T = TypeVar("T")
 
 Client = Redis | RedisCluster
 
+_CLOSED = re.compile("closed by server|reset by peer")
 OLDEST_VERSION = (6, 2)
 # A primary that has become a replica answers ReadOnlyError: a new connection finds the new one.
 PASSING = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError)
@@ -92,8 +95,9 @@ class RedisAddress:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"redis{'s' * self.tls}://{host}:{self.port}/{self.database}"
 
-    def connect(self, attempts: int) -> Client:
-        """A client for one Queue or one Worker, which close it with themselves.
+    def connect(self, patience_s: int) -> Client:
+        """A client for one Queue or one Worker, which close it with themselves. What fails it
+        tries again for about as long as it has patience.
 
         BullMQ's own settings do not survive redis-py 8: the read timeout equals the idle poll,
         and the back-off after it leaves a worker deaf for up to 20 s.
@@ -105,7 +109,7 @@ class RedisAddress:
             "socket_timeout": 15,  # above BullMQ's longest blocking read, 10 s
             "socket_connect_timeout": 3,
             "health_check_interval": 10,
-            "retry": _Retry(ExponentialBackoff(cap=1, base=0.1), attempts),
+            "retry": _Retry(patience_s),
             "retry_on_error": [*PASSING],
         }
         if self.socket is not None:
@@ -145,7 +149,7 @@ class RedisAddress:
             return Denied(
                 f"Redis at {self} refuses the user name and password it is given: {error}"
             )
-        if isinstance(error.__context__, ssl.SSLError):
+        if isinstance(error.__context__, ssl.SSLCertVerificationError):
             return Denied(f"Redis at {self} cannot be trusted, TLS says: {error}")
         message = f"Redis at {self} does not answer as it should: {error}{self._hint(error)}"
         return TimedOut(message) if isinstance(error, TimeoutError) else Unavailable(message)
@@ -153,13 +157,19 @@ class RedisAddress:
     def _hint(self, error: Exception) -> str:
         if self.tls and isinstance(error, TimeoutError):
             return " (if it speaks no TLS, leave redis.tls out)"
-        if not self.tls and self.socket is None and "closed by server" in str(error):
+        if not self.tls and self.socket is None and _CLOSED.search(str(error)):
             return " (if it wants TLS, set redis.tls to true)"
         return ""
 
 
 class _Retry(Retry):
-    """A refused password stays refused."""
+    """Until patience is at its end, however long an attempt takes. What is refused stays so."""
+
+    def __init__(self, patience_s: int) -> None:
+        backoff = ExponentialBackoff(cap=1, base=0.1)
+        # The first four pauses take 1.5 s. A cluster's client only looks at the number.
+        super().__init__(backoff, patience_s and patience_s + 2)
+        self._patience_s = patience_s
 
     async def call_with_retry(
         self,
@@ -168,7 +178,13 @@ class _Retry(Retry):
         is_retryable: Callable[[Exception], bool] | None = None,
         with_failure_count: bool = False,
     ) -> T:
+        end = time.monotonic() + self._patience_s
+
         def may_pass(error: Exception) -> bool:
-            return not isinstance(error, REFUSALS) and (is_retryable is None or is_retryable(error))
+            if isinstance(error, REFUSALS) or time.monotonic() > end:
+                return False
+            if isinstance(error.__context__, ssl.SSLCertVerificationError):
+                return False
+            return is_retryable is None or is_retryable(error)
 
         return await super().call_with_retry(do, fail, may_pass, with_failure_count)

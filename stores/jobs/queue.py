@@ -24,7 +24,7 @@ from media.asset import Failure, Priority
 from stores.jobs.base import FailedJob, Task
 from stores.jobs.connection import RedisAddress
 from stores.jobs.priority import LEVEL, Levels, number
-from stores.jobs.slot import QUEUE, TASK, LeasedJob
+from stores.jobs.slot import QUEUE, TASK
 
 TITLE = "title"
 
@@ -43,8 +43,8 @@ class StopOrder:
 
 
 class Queue:
-    def __init__(self, address: RedisAddress, attempts: int) -> None:
-        self.redis = address.connect(attempts)
+    def __init__(self, address: RedisAddress, patience_s: int) -> None:
+        self.redis = address.connect(patience_s)
         self._prefix = address.prefix
         self._stop_channel = f"{address.prefix}:stop"
         options = {"connection": self.redis, "prefix": address.prefix}
@@ -72,34 +72,35 @@ class Queue:
         )
         await self.redis.set(self._pointer_key(media_id), job.id, ex=POINTER_S)
 
-    async def add_tasks(self, title: LeasedJob, tasks: Sequence[Task]) -> None:
+    async def add_tasks(self, media_id: str, title_id: str, tasks: Sequence[Task]) -> None:
         """Ids follow from the names, so adding them again after a crash changes nothing."""
         ordered = sorted(tasks, key=lambda task: task.urgency)
         for start in range(0, len(ordered), TASK_BATCH):
-            level = await self._levels.of(title.id)
+            level = await self._levels.of(title_id)
             if level is None:
-                raise RuntimeError(f"title job {title.id} is gone: its tasks are refused")
+                raise RuntimeError(f"title job {title_id} is gone: its tasks are refused")
             batch = [
-                self._task_job(title, task, level) for task in ordered[start : start + TASK_BATCH]
+                self._task_job(media_id, title_id, task, level)
+                for task in ordered[start : start + TASK_BATCH]
             ]
             # One by one, as a pipeline of a cluster takes no scripts.
             await asyncio.gather(*(self._queue.add(TASK, *job) for job in batch))
-        await self._levels.set(title.id, None)
+        await self._levels.set(title_id, None)
 
     def _task_job(
-        self, title: LeasedJob, task: Task, level: int
+        self, media_id: str, title_id: str, task: Task, level: int
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Its data and its options."""
         assert ":" not in task.name, "BullMQ's scripts split keys at colons"
         data = {
-            "media": title.media_id,
-            "title": title.id,
+            "media": media_id,
+            "title": title_id,
             "task": task.name,
             "urgency": task.urgency,
         }
         options = {
-            "jobId": f"{title.id}.{task.name}",
-            "parent": {"id": title.id, "queue": self._queue.qualifiedName},
+            "jobId": f"{title_id}.{task.name}",
+            "parent": {"id": title_id, "queue": self._queue.qualifiedName},
             "failParentOnFailure": True,
             **_options(number(level, task.urgency)),
         }
@@ -184,10 +185,10 @@ class Queue:
         return info
 
     async def workers(self) -> dict[str, int]:
-        """Worker processes by name, with the slots of each."""
+        """From the names of connections, of which a slot has several."""
         connections = await self._queue.get_workers()
-        slots = {connection["rawname"].partition(":w:")[2] for connection in connections}
-        return dict(Counter(slot.rpartition(".")[0] for slot in sorted(slots - {""})))
+        names = {connection.get("rawname", "").partition(":w:")[2] for connection in connections}
+        return dict(Counter(name.rpartition(".")[0] for name in sorted(names - {""})))
 
     async def stop_announcements(self) -> AsyncGenerator[str | None, None]:
         """Ids of title jobs to stop; None whenever the channel was (re)opened, for then some may

@@ -15,7 +15,7 @@ from stores.jobs.connection import RedisAddress
 
 QUEUE = "transcode"
 TASK = "task"
-RETRIES = 60  # about a minute
+PATIENCE_S = 60  # with a Redis that is away
 IDLE_POLL_S = 2  # only matters when a worker has died with the wake-up call of another
 MAX_DEATHS = 5  # of workers under one job, deploys and spot kills included
 
@@ -114,7 +114,7 @@ class Slot(bullmq.Worker):  # type: ignore[misc]
         process: Callable[[LeasedJob], Awaitable[None]],
         lease: Lease,
     ) -> None:
-        self._redis = address.connect(RETRIES)
+        self._redis = address.connect(PATIENCE_S)
 
         async def processor(job: Any, token: str) -> None:
             await process(LeasedJob(job, token))

@@ -32,7 +32,7 @@ from stores.jobs.base import Task, TaskFailed, TitleHandler, Worker
 from stores.jobs.connection import RedisAddress
 from stores.jobs.queue import Queue
 from stores.jobs.run import Halt, Halted, Run, TryAgain, error_of
-from stores.jobs.slot import RETRIES, Lease, LeasedJob, Patience, Slot
+from stores.jobs.slot import PATIENCE_S, Lease, LeasedJob, Patience, Slot
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class BullWorker(Worker):
         self._address = address
         self._handler = handler
         self._task_timeout_s = task_timeout_s
-        self._queue = Queue(address, RETRIES)
+        self._queue = Queue(address, PATIENCE_S)
         name = f"{socket.gethostname()}.{os.getpid()}"
         self._slots = [
             Slot(address, f"{name}.{number}", partial(self._process, number), lease)
@@ -181,7 +181,7 @@ class BullWorker(Worker):
         job = run.job
         if job.task_count is None:
             tasks = await self._do(run, "planning", self._handler.plan(job.media_id))
-            await self._queue.add_tasks(job, tasks)
+            await self._queue.add_tasks(job.media_id, job.id, tasks)
             await job.set_planned(len(tasks))
         if not await job.wait_for_tasks():
             raise Halted(Halt.STOPPED)

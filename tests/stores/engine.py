@@ -19,7 +19,7 @@ import orjson
 
 from media.asset import Failure
 from stores.errors import Unavailable
-from stores.jobs.base import Task, TaskFailed, TitleHandler
+from stores.jobs.base import JobState, Task, TaskFailed, TitleHandler
 from stores.jobs.bull import BullJobs
 from stores.jobs.connection import RedisAddress
 from stores.jobs.embedded import EmbeddedRedis
@@ -127,6 +127,12 @@ class Engine:
         """In order; with arguments only those that start with one of them."""
         return [event for event in events(self.directory) if event.startswith(starts or "")]
 
+    async def settled(self, media_id: str, timeout_s: float = 30) -> JobState:
+        async with asyncio.timeout(timeout_s):
+            while (state := await self.jobs.state(media_id)) is JobState.PENDING:
+                await asyncio.sleep(0.01)
+        return state
+
     async def until(self, *wanted: str) -> None:
         await until(lambda: all(event in self.events() for event in wanted), str(wanted))
 
@@ -168,23 +174,17 @@ async def until(condition: Callable[[], bool], what: str, timeout_s: float = 30)
 
 
 @contextlib.asynccontextmanager
-async def open_engine(directory: Path, lease: Lease = QUICK_LEASE) -> AsyncIterator[Engine]:
-    async with (
-        EmbeddedRedis(directory / "run") as redis,
-        connected(redis.address, directory, lease) as engine,
-    ):
-        yield engine
-
-
-@contextlib.asynccontextmanager
-async def connected(
-    address: RedisAddress, directory: Path, lease: Lease = QUICK_LEASE
+async def open_engine(
+    directory: Path, lease: Lease = QUICK_LEASE, where: RedisAddress | None = None
 ) -> AsyncIterator[Engine]:
-    jobs = BullJobs(address)
-    try:
-        yield Engine(directory, address, jobs, lease)
-    finally:
-        await jobs.close()
+    """On a private Redis, unless it is told where another is."""
+    async with contextlib.AsyncExitStack() as stack:
+        if where is None:
+            redis = await stack.enter_async_context(EmbeddedRedis(directory / "run"))
+            where = redis.address
+        jobs = BullJobs(where)
+        stack.push_async_callback(jobs.close)
+        yield Engine(directory, where, jobs, lease)
 
 
 async def work(address: RedisAddress, directory: Path, slots: int, lease: Lease) -> None:

@@ -14,20 +14,16 @@ from stores.jobs.base import JobState
 from tests.stores.engine import OUTAGE_LEASE, Engine, Script, open_engine, until
 
 
-async def settled(engine: Engine, media_id: str) -> JobState:
-    async with asyncio.timeout(60):
-        while (state := await engine.jobs.state(media_id)) is JobState.PENDING:
-            await asyncio.sleep(0.02)
-    return state
-
-
 async def runs(engine: Engine, count: int) -> None:
     await until(lambda: len(engine.events("run")) == count, f"run {count}")
 
 
-def redis_process() -> psutil.Process:
+def redis_process(engine: Engine) -> psutil.Process:
+    """The private one."""
     (server,) = (
-        child for child in psutil.Process().children() if child.name().startswith("redis-server")
+        child
+        for child in psutil.Process().children()
+        if child.name().startswith("redis-server") and child.cwd() == str(engine.directory / "run")
     )
     return server
 
@@ -48,7 +44,7 @@ def test_what_a_killed_worker_held_is_done_by_another(tmp_path: Path, step: str)
                 await first.wait()
             engine.release()
             async with engine.worker_process():
-                assert await settled(engine, "m1") is JobState.COMPLETED
+                assert await engine.settled("m1", 60) is JobState.COMPLETED
             assert engine.events().count(event) == 2
             assert engine.events().count("did join m1") == 1
 
@@ -66,7 +62,7 @@ def test_a_title_that_kills_its_workers_fails(tmp_path: Path) -> None:
                     worker.kill()
                     await worker.wait()
             async with engine.worker():
-                assert await settled(engine, "m1") is JobState.FAILED
+                assert await engine.settled("m1", 60) is JobState.FAILED
             assert engine.events("fail", "did fail") == [
                 "fail m1 internal",
                 "did fail m1 internal",
@@ -82,12 +78,12 @@ def test_a_redis_that_dies_disturbs_no_task(tmp_path: Path) -> None:
             engine.script("m1", Script({"a": ["hold"], "b": ["hold"], "c": ["ok"]}))
             await engine.jobs.enqueue("m1", Priority.NORMAL)
             await engine.until("run m1 a", "run m1 b")
-            killed = redis_process()
+            killed = redis_process(engine)
             killed.kill()
             await until(lambda: not killed.is_running(), "the end of redis")
             await engine.jobs.check()  # the keeper has started another
             engine.release()
-            assert await settled(engine, "m1") is JobState.COMPLETED
+            assert await engine.settled("m1", 60) is JobState.COMPLETED
             assert sorted(engine.events("run", "join", "cancelled")) == [
                 "join m1",
                 *("run m1 a", "run m1 b", "run m1 c"),
@@ -102,10 +98,10 @@ def test_a_cancellation_is_heard_after_redis_died(tmp_path: Path) -> None:
             engine.script("m1", Script({"a": ["hold"]}))
             await engine.jobs.enqueue("m1", Priority.NORMAL)
             await engine.until("run m1 a")
-            redis_process().kill()
+            redis_process(engine).kill()
             await engine.jobs.cancel("m1")
             await engine.until("cancelled run m1 a")
-            assert await settled(engine, "m1") is JobState.MISSING
+            assert await engine.settled("m1", 60) is JobState.MISSING
 
     asyncio.run(scenario())
 
@@ -122,7 +118,7 @@ def test_a_frozen_worker_gives_up_what_another_has_taken(tmp_path: Path) -> None
                 frozen.send_signal(signal.SIGCONT)
                 await engine.until("cancelled run m1 audio")
                 engine.release()
-                assert await settled(engine, "m1") is JobState.COMPLETED
+                assert await engine.settled("m1", 60) is JobState.COMPLETED
             assert engine.events("did") == ["did plan m1", "did run m1 audio", "did join m1"]
 
     asyncio.run(scenario())
@@ -139,7 +135,7 @@ def test_a_terminated_worker_process_finishes_and_ends_well(tmp_path: Path) -> N
             assert await worker.wait() == 0
             assert engine.events("cancelled", "run m1 c") == []
             async with engine.worker():
-                assert await settled(engine, "m1") is JobState.COMPLETED
+                assert await engine.settled("m1", 60) is JobState.COMPLETED
 
     asyncio.run(scenario())
 
@@ -168,8 +164,8 @@ def test_every_title_completes_once_whoever_dies(tmp_path: Path) -> None:
             over = asyncio.Event()
             reigns = [asyncio.create_task(reign(engine, over)) for _ in range(2)]
             await until(lambda: len(engine.events("did join")) >= 3, "three titles", 60)
-            redis_process().kill()
-            states = [await settled(engine, media_id) for media_id in titles]
+            redis_process(engine).kill()
+            states = [await engine.settled(media_id, 60) for media_id in titles]
             over.set()
             await asyncio.gather(*reigns)
             assert states == [JobState.COMPLETED] * len(titles)
