@@ -23,6 +23,7 @@ class Message:
     id: str
     body: dict[str, Any]
     headers: dict[str, str]
+    raw: bytes
 
     @property
     def media_id(self) -> str:
@@ -61,7 +62,9 @@ class Handler(BaseHTTPRequestHandler):
         receiver = self.server.receiver
         body = self.rfile.read(int(self.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        message = Message(headers["webhook-id"], Webhook(SECRET).verify(body, headers), headers)
+        message = Message(
+            headers["webhook-id"], Webhook(SECRET).verify(body, headers), headers, body
+        )
         with receiver.lock:
             act = receiver.decide(message, len(receiver.messages))
             receiver.messages.append(message)

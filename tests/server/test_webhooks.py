@@ -1,4 +1,6 @@
 import asyncio
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -8,7 +10,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,9 +20,10 @@ from pydantic import SecretStr
 
 from media.asset import Status
 from media.event import Event, EventKind
+from media.settings import webhook_key
 from server import receiver, webhooks
 from server.api.metrics import Metrics
-from server.receiver import Receiver
+from server.receiver import Receiver, signed_headers
 from server.webhooks import Webhooks, coalesced, retry_delay_s
 from stores.catalog.sqlite import SqliteCatalog
 from tests.server.api.service import metric
@@ -43,6 +48,8 @@ from tests.server.receiving import (
     Receiving,
     receiving,
 )
+from tests.service import ready, run
+from tests.service import until as wait_until
 
 DEADLINE_S = 30.0
 HOUR_MS = 3_600_000
@@ -348,3 +355,70 @@ def test_retries_grow_apart_and_end_up_hours_apart() -> None:
         middle_s = min(0.02 * 2 ** (attempts - 1), 6 * 3600)
         assert 0.8 * middle_s <= retry_delay_s(attempts) <= 1.2 * middle_s
     assert len({retry_delay_s(5) for _ in range(20)}) > 1
+
+
+def test_readme_tells_how_to_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = re.search(
+        r"```python\n(.*?def verify.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    assert code is not None
+    names: dict[str, Any] = {}
+    exec(code[1], names)
+    verify = names["verify"]
+    got, _ = run_until(tmp_path, None, 1, LIFE)
+    message = got.messages[0]
+    verify(SECRET, message.headers, message.raw)
+    other = {**message.headers, "webhook-signature": "v1,AAAA v1a,x"}
+    both = {
+        **message.headers,
+        "webhook-signature": f"v1,AAAA {message.headers['webhook-signature']}",
+    }
+    verify(SECRET, both, message.raw)
+    for secret, headers, body in (
+        (SECRET, other, message.raw),
+        (SECRET, message.headers, message.raw + b" "),
+        (SECRET, message.headers | {"webhook-id": "1"}, message.raw),
+        (SECRET.upper().replace("WHSEC_", "whsec_"), message.headers, message.raw),
+    ):
+        with pytest.raises(ValueError, match="not signed"):
+            verify(secret, headers, body)
+    key, now_s = webhook_key(SecretStr(SECRET)), time.time()
+    monkeypatch.setattr(time, "time", lambda: now_s - 301)
+    old = signed_headers(key, message.id, message.raw)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="too long ago"):
+        verify(SECRET, old, message.raw)
+
+
+def test_service_delivers_what_its_api_does(tmp_path: Path) -> None:
+    with receiving() as receiver:
+        settings = {"STREAM_WEBHOOK_URL": receiver.url, "STREAM_WEBHOOK_SECRET": SECRET}
+        with (
+            ready(tmp_path, command="api", **settings) as service,
+            httpx.Client(base_url=service.url, headers={"X-User-ID": "ann"}) as client,
+        ):
+            presigned = client.post("/api/v1/upload/presign", json={"filename": "clip.mp4"})
+            media_id = presigned.json()["id"]
+            wait_until(lambda: receiver.numbers(media_id) == [1])
+            assert client.delete(f"/api/v1/media/{media_id}").status_code == 204
+            wait_until(lambda: receiver.numbers(media_id) == [1, 2])
+            assert [m.body["type"] for m in receiver.taken] == ["media.created", "media.deleted"]
+            name = 'headrace_webhook_deliveries_total{outcome="delivered"}'
+            assert metric(client.get("/metrics").text, name) == 2
+            assert service.stop(signal.SIGTERM) == 0
+            assert "Traceback" not in service.output()
+
+
+@pytest.mark.parametrize(
+    ("variables", "mistake"),
+    [
+        ({"STREAM_WEBHOOK_URL": "https://a.example"}, "url and secret go together"),
+        ({"STREAM_WEBHOOK_URL": "a.example"}, "expected a URL such as https://"),
+        ({"STREAM_WEBHOOK_SECRET": "hunter2"}, "expected whsec_ and the base64 of 24 to 64 random"),
+    ],
+)
+def test_service_refuses_to_start(variables: dict[str, str], mistake: str, tmp_path: Path) -> None:
+    refused = run(tmp_path, "api", **variables)
+    assert refused.returncode != 0
+    assert mistake in refused.stderr
+    assert "hunter2" not in refused.stderr
