@@ -1,6 +1,6 @@
 """The control API as the client commands see it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypedDict, cast
@@ -12,6 +12,7 @@ from cli.config import Client
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 60.0  # after the last byte of an upload its store may have to be flushed
 PAGE_SIZE = 100
+UNDER_WAY = "urn:headrace:problem:upload-under-way"
 
 
 class Failure(TypedDict):
@@ -26,6 +27,7 @@ class Media(TypedDict):
     description: str
     type: str
     status: str
+    priority: str
     playable: bool
     progress: float
     duration_s: float | None
@@ -38,6 +40,10 @@ class Media(TypedDict):
 
 class ApiError(Exception):
     """A request that did not succeed, told so that a person can act on it."""
+
+
+class Interrupted(ApiError):
+    """Nobody can tell whether the request was carried out, or it still is."""
 
 
 class Api:
@@ -64,13 +70,17 @@ class Api:
     ) -> None:
         await self._http.aclose()
 
-    async def upload(self, path: Path, content: BinaryIO, title: str, description: str) -> Media:
-        """Stream a file; `content` is `path` opened, and may count what is read from it."""
+    async def upload(
+        self, path: Path, content: BinaryIO, fields: Mapping[str, str], key: str
+    ) -> Media:
+        """Stream a file; `content` is `path` opened, and may count what is read from it. However
+        often it is called with one key, it makes one title."""
         answer = await self._request(
             "POST",
             "/api/v1/upload",
-            data={"title": title, "description": description},
+            data=fields,
             files={"file": (path.name, content)},
+            headers={"Idempotency-Key": key},
         )
         return cast(Media, answer.json())
 
@@ -86,6 +96,17 @@ class Api:
             for media in page["items"]:
                 yield media
             cursor = page["next_cursor"]
+
+    async def set_priority(self, media_id: str, priority: str) -> Media:
+        wanted = {"priority": priority}
+        answer = await self._request("POST", _path(media_id) + "/priority", json=wanted)
+        return cast(Media, answer.json())
+
+    async def retry(self, media_id: str, priority: str | None) -> Media:
+        wanted = {"priority": priority}
+        return cast(
+            Media, (await self._request("POST", _path(media_id) + "/retry", json=wanted)).json()
+        )
 
     async def delete(self, media_id: str) -> None:
         await self._request("DELETE", _path(media_id))
@@ -111,10 +132,10 @@ class Api:
             ) from error
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
-            raise ApiError(f"the connection to {self._url} failed: {reason}") from error
+            raise Interrupted(f"the connection to {self._url} failed: {reason}") from error
         if answer.is_success:
             return answer
-        raise ApiError(_explain(answer))
+        raise (Interrupted if _is_under_way(answer) else ApiError)(_explain(answer))
 
 
 def _path(media_id: str) -> str:
@@ -123,8 +144,17 @@ def _path(media_id: str) -> str:
     return f"/api/v1/media/{media_id}"
 
 
+def _is_under_way(answer: httpx.Response) -> bool:
+    return _is_problem(answer) and bool(answer.json()["type"] == UNDER_WAY)
+
+
+def _is_problem(answer: httpx.Response) -> bool:
+    content_type: str = answer.headers.get("Content-Type", "")
+    return content_type.startswith("application/problem+json")
+
+
 def _explain(answer: httpx.Response) -> str:
-    if answer.headers.get("Content-Type", "").startswith("application/problem+json"):
+    if _is_problem(answer):
         problem = answer.json()
         return f"{problem['title']}: {problem['detail']} (status {answer.status_code})"
     return f"{answer.url} answered {answer.status_code} {answer.reason_phrase}"

@@ -96,7 +96,7 @@ class Supervisor:
             if clip is None:
                 return
             try:
-                media = await upload(api, clip, title, "", self._console)
+                media = await upload(api, clip, {"title": title}, self._console)
                 await watch(api, media, self._console)
                 self._say(f"play it: {await api.playback_url(media['id'])}")
             except ApiError as error:

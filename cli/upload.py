@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
+from uuid import uuid4
 
 from rich.console import Console
 from rich.progress import (
@@ -18,12 +20,16 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from cli.client import Api, ApiError, Media
+from cli.client import Api, ApiError, Interrupted, Media
 
 POLL_S = 0.25
+RETRIES = 2
+PAUSE_S = 1
 
 
-async def upload(api: Api, path: Path, title: str, description: str, console: Console) -> Media:
+async def upload(api: Api, path: Path, fields: Mapping[str, str], console: Console) -> Media:
+    """Sends it again if the connection breaks; that makes no second title."""
+    key = str(uuid4())
     try:
         file = path.open("rb")
     except OSError as error:
@@ -34,7 +40,14 @@ async def upload(api: Api, path: Path, title: str, description: str, console: Co
             total=os.fstat(file.fileno()).st_size,
             description=f"uploading {_plain(path.name)}",
         )
-        return await api.upload(path, counted, title, description)
+        for _ in range(RETRIES):
+            try:
+                return await api.upload(path, counted, fields, key)
+            except Interrupted as error:
+                _say(console, f"{error}; sending {path.name} again")
+                await asyncio.sleep(PAUSE_S)
+                counted.seek(0)
+        return await api.upload(path, counted, fields, key)
 
 
 async def watch(api: Api, media: Media, console: Console) -> None:

@@ -11,24 +11,29 @@ from rich.text import Text
 from cli import upload as uploading
 from cli.client import Api, Media
 from cli.commandline import USE, MediaId, Url, User, call
+from media.asset import Priority
 
 app = typer.Typer(rich_markup_mode="rich")
-media_app = typer.Typer(no_args_is_help=True, help="List, look at and remove titles.")
+media_app = typer.Typer(no_args_is_help=True, help="List, look at, steer and remove titles.")
 app.add_typer(media_app, name="media", rich_help_panel=USE)
 
 
 @app.command(rich_help_panel=USE)
-def upload(
+def upload(  # noqa: PLR0913 - each is an option
     file: Annotated[Path, typer.Argument(help="A video or audio file.")],
     watch: Annotated[bool, typer.Option("--watch", help="Follow it until it is ready.")] = False,
     title: Annotated[str, typer.Option(help="Default: the file's name.")] = "",
     description: Annotated[str, typer.Option(help="Free text.")] = "",
+    priority: Annotated[Priority, typer.Option(help="Whose work is begun first.")] = (
+        Priority.NORMAL
+    ),
     url: Url = None,
     user: User = None,
 ) -> None:
     """Upload a file; with --watch, follow its encoding and print its playback URL.
 
-    Prints the new title's id, or with --watch the playback URL, on standard output.
+    Prints the new title's id, or with --watch the playback URL, on standard output. Should the
+    connection break, the file is sent again, and makes one title all the same.
 
     Examples:
 
@@ -41,7 +46,8 @@ def upload(
 
     async def send(api: Api) -> str:
         console = Console(stderr=True)
-        media = await uploading.upload(api, file, title, description, console)
+        fields = {"title": title, "description": description, "priority": priority}
+        media = await uploading.upload(api, file, fields, console)
         if not watch:
             return media["id"]
         console.print(f"title {media['id']}", highlight=False)
@@ -91,6 +97,28 @@ def media_rm(media_id: MediaId, url: Url = None, user: User = None) -> None:
         call(lambda api: api.delete(media_id), url, user)
 
 
+@media_app.command("retry")
+def media_retry(
+    media_id: MediaId,
+    priority: Annotated[Priority | None, typer.Option(help="Default: as it was.")] = None,
+    url: Url = None,
+    user: User = None,
+) -> None:
+    """Encode a failed title again, from where it failed. Prints its status."""
+    print(_status(call(lambda api: api.retry(media_id, priority), url, user)))
+
+
+@media_app.command("priority")
+def media_priority(
+    media_id: MediaId,
+    priority: Annotated[Priority, typer.Argument(help="Whose work is begun first.")],
+    url: Url = None,
+    user: User = None,
+) -> None:
+    """Move an unfinished title forward or back in the queue; what runs goes on."""
+    call(lambda api: api.set_priority(media_id, priority), url, user)
+
+
 @app.command(rich_help_panel=USE)
 def playback(media_id: MediaId, url: Url = None, user: User = None) -> None:
     """Print a title's playback URL, to open in any HLS player.
@@ -105,6 +133,8 @@ def playback(media_id: MediaId, url: Url = None, user: User = None) -> None:
 def _status(media: Media) -> str:
     if media["status"] == "processing":
         return f"processing {media['progress']:.0%}{', playable' if media['playable'] else ''}"
+    if media["status"] == "queued" and media["priority"] != Priority.NORMAL:
+        return f"queued, {media['priority']}"
     return media["status"]
 
 

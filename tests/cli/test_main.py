@@ -29,11 +29,16 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         (["api"], ["control API"]),
         (["origin"], ["CDN"]),
         (["worker"], ["SIGTERM"]),
-        (["upload"], ["--watch", "--title", "--url", "--user", "HEADRACE_URL", "Examples:"]),
-        (["media"], ["ls", "show", "rm"]),
+        (
+            ["upload"],
+            ["--watch", "--title", "--priority", "--url", "--user", "HEADRACE_URL", "Examples:"],
+        ),
+        (["media"], ["ls", "show", "rm", "retry", "priority"]),
         (["media", "ls"], ["--limit"]),
         (["media", "show"], ["ID"]),
         (["media", "rm"], ["ID"]),
+        (["media", "retry"], ["ID", "--priority"]),
+        (["media", "priority"], ["ID", "high", "normal", "low"]),
         (["playback"], ["Example:"]),
         (["doctor"], ["encoders"]),
     ],
@@ -102,6 +107,12 @@ def test_upload_without_watch_prints_the_id(service: Service) -> None:
     assert sent.returncode == 0, sent.stderr
     shown = run(service.directory, "media", "show", sent.stdout.strip(), "--url", service.url)
     assert json.loads(shown.stdout)["title"] == CLIP.stem
+
+
+def test_upload_has_the_priority_that_it_is_given(service: Service) -> None:
+    sent = run(service.directory, "upload", str(CLIP), "--priority", "low", "--url", service.url)
+    shown = run(service.directory, "media", "show", sent.stdout.strip(), "--url", service.url)
+    assert json.loads(shown.stdout)["priority"] == "low"
 
 
 def test_file_that_cannot_be_encoded_fails_with_its_reason(service: Service) -> None:
