@@ -10,13 +10,17 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test debug check format bench native player setup setup-dev setup-aws-local tools-run tools-test clean
+.PHONY: help run up-aws-local test debug check format bench native player setup setup-dev setup-aws-local tools-run tools-test clean
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 16
 
 run: setup  ## start the service; FILE=clip.mp4 also uploads that clip
 	@set -- up; [ -z "$$FILE" ] || set -- up --upload "$$FILE"; exec $(BIN)/headrace "$$@"
+
+up-aws-local: setup-aws-local  ## the same on local S3, DynamoDB and Redis servers, as on AWS
+	@set --; [ -z "$$FILE" ] || set -- --upload "$$FILE"; \
+		exec $(BIN)/python -m deployments.aws_local "$$@" $(ARGS)
 
 test: setup-dev tools-test setup-aws-local tests/node_modules/.installed  ## run all tests; ARGS="tests/cli -x" some
 	@$(BIN)/python -m pytest $(ARGS)

@@ -1,23 +1,26 @@
-"""What this machine has of what the service needs, as a table."""
+"""What this machine and its stores have of what the service needs, as a table."""
 
 import asyncio
 import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
+import httpx
 from rich.console import Console
 from rich.table import Table
 
 import native
-from media.settings import DataSettings, Settings
+from media.settings import AwsSettings, DataSettings, Settings
 from server.app import PLAYER_PAGE
 from stores.errors import Unavailable
-from stores.wiring import open_stores
+from stores.wiring import backends, create_storage, open_stores
 from transcoder.encoder import HARDWARE, SOFTWARE, try_encoder
 from transcoder.messages import Message, Opened
 from transcoder.versions import library_versions
@@ -25,6 +28,8 @@ from transcoder.versions import library_versions
 MIN_FREE_BYTES = 5 * 1024**3
 GIB = 1024**3
 VERSION_TIMEOUT_S = 10
+CLOCK_TIMEOUT_S = 10
+MAX_SKEW_S = 60  # S3 refuses signatures from 15 minutes on; deadlines and expiries suffer before
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +41,20 @@ class Finding:
     needed: bool = True
 
 
+def create(settings: Settings, console: Console) -> None:
+    """Make the buckets and tables that a new installation lacks. Raises StoreError."""
+    asyncio.run(_create(settings, console))
+
+
 def examine(settings: Settings, console: Console) -> bool:
     """Print the table; True if everything needed is there."""
     with console.status("examining"):
         findings = [
-            *_software(),
+            *_software(settings),
             _encoder(SOFTWARE, "reinstall PyAV: pip install --force-reinstall av"),
             _encoder(HARDWARE, f"titles are encoded with {SOFTWARE}", needed=False),
             *_stores(settings),
+            *_clock(settings.aws),
             _disk(settings.data.dir),
         ]
     table = Table(box=None, pad_edge=False)
@@ -56,13 +67,14 @@ def examine(settings: Settings, console: Console) -> bool:
     return all(finding.ok or not finding.needed for finding in findings)
 
 
-def _software() -> Iterator[Finding]:
+def _software(settings: Settings) -> Iterator[Finding]:
     yield Finding("Python", True, platform.python_version())
     yield Finding("PyAV", True, library_versions())
     yield _native_modules()
     page = (PLAYER_PAGE / "index.html").is_file()
     yield Finding("player page", page, str(PLAYER_PAGE) if page else "not built", "make player")
-    yield _program(("redis-server", "valkey-server"), "apt install redis-server")
+    if settings.redis.host is None and settings.redis.url is None:
+        yield _program(("redis-server", "valkey-server"), "apt install redis-server")
     yield _program(
         ("ffmpeg",), "only tests and benchmarks use it: apt install ffmpeg", needed=False
     )
@@ -100,32 +112,57 @@ def _encoder(name: str, remedy: str, *, needed: bool = True) -> Finding:
     return Finding(name, answer.works, "encodes" if answer.works else answer.reason, remedy, needed)
 
 
+async def _create(settings: Settings, console: Console) -> None:
+    nothing = True
+    async for made in create_storage(settings):
+        console.print(f"made {made}", markup=False, highlight=False)
+        nothing = False
+    if nothing:
+        console.print("nothing to make: the stores are there")
+
+
 def _stores(settings: Settings) -> list[Finding]:
+    where = backends(settings)
     if settings.data.dir.exists():
-        return asyncio.run(_check_stores(settings))
+        return asyncio.run(_check_stores(settings, where))
     with tempfile.TemporaryDirectory(prefix="headrace-doctor-") as directory:
         data = DataSettings(dir=Path(directory))
-        return asyncio.run(_check_stores(settings.model_copy(update={"data": data})))
+        return asyncio.run(_check_stores(settings.model_copy(update={"data": data}), where))
 
 
-async def _check_stores(settings: Settings) -> list[Finding]:
+async def _check_stores(settings: Settings, where: dict[str, str]) -> list[Finding]:
     try:
         async with open_stores(settings) as stores:
             return [
-                await _check("objects", stores.objects.check()),
-                await _check("catalog", stores.catalog.check()),
-                await _check("jobs", stores.jobs.check()),
+                await _check("objects", where, stores.objects.check()),
+                await _check("catalog", where, stores.catalog.check()),
+                await _check("jobs", where, stores.jobs.check()),
             ]
     except Unavailable as error:
         return [Finding("stores", False, "cannot be opened", str(error))]
 
 
-async def _check(store: str, answer: Awaitable[None]) -> Finding:
+async def _check(store: str, where: dict[str, str], answer: Awaitable[None]) -> Finding:
     try:
         await answer
     except Unavailable as error:
-        return Finding(store, False, "does not answer", str(error))
-    return Finding(store, True, "answers")
+        return Finding(store, False, f"cannot be used: {where[store]}", str(error))
+    return Finding(store, True, where[store])
+
+
+def _clock(aws: AwsSettings) -> Iterator[Finding]:
+    if aws.s3rawbucket is None:
+        return
+    endpoint = aws.s3endpoint or f"https://s3.{aws.region}.amazonaws.com"
+    try:
+        answer = httpx.head(endpoint, timeout=CLOCK_TIMEOUT_S)
+    except httpx.TransportError as error:
+        yield Finding("clock", False, f"{endpoint} does not answer", str(error), needed=False)
+        return
+    skew_s = time.time() - parsedate_to_datetime(answer.headers["date"]).timestamp()
+    found = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} S3's"
+    remedy = "let chrony or systemd-timesyncd set this machine's clock"
+    yield Finding("clock", abs(skew_s) <= MAX_SKEW_S, found, remedy, needed=False)
 
 
 def _disk(directory: Path) -> Finding:

@@ -12,7 +12,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from media.settings import LogSettings
 
 REQUESTS = ("server.api",)  # the page asks every second: a person reads the rest
-CHATTY = ("asyncio", "httpcore", "httpx", "python_multipart")
+CHATTY = ("aiobotocore", "asyncio", "botocore", "httpcore", "httpx", "python_multipart")
 
 
 def configure_logging(settings: LogSettings, *, colour: bool | None = None) -> None:

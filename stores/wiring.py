@@ -41,7 +41,11 @@ class Stores:
 
 def open_objects(settings: Settings) -> ObjectStore:
     """For a process that needs nothing else, such as an origin."""
-    return FilesystemObjects(settings.data.dir / "objects")
+    if settings.aws.s3rawbucket is None:
+        return FilesystemObjects(settings.data.dir / "objects")
+    from stores.objects.s3 import S3Objects
+
+    return S3Objects(settings.aws)
 
 
 def make_worker(settings: Settings, handler: TitleHandler) -> Worker:
@@ -87,6 +91,19 @@ async def wait_for_stores(settings: Settings, *, objects_only: bool = False) -> 
             await store.close()
 
 
+async def create_storage(settings: Settings) -> AsyncIterator[str]:
+    """Make what a new installation lacks, see `doctor --create`; says what is made."""
+    objects, catalog = open_objects(settings), _open_catalog(settings)
+    try:
+        for made in await objects.create():
+            yield made
+        for made in await catalog.create_storage():
+            yield made
+    finally:
+        await objects.close()
+        await catalog.close()
+
+
 def backends(settings: Settings) -> dict[str, str]:
     """Where each store is, for a person."""
     aws, data = settings.aws, settings.data.dir.absolute()
@@ -103,7 +120,11 @@ def backends(settings: Settings) -> dict[str, str]:
 
 def _open_catalog(settings: Settings) -> Catalog:
     webhooks = settings.webhook.url is not None
-    return SqliteCatalog(settings.data.dir / "catalog.sqlite3", webhooks=webhooks)
+    if settings.aws.dynamodbtable is None:
+        return SqliteCatalog(settings.data.dir / "catalog.sqlite3", webhooks=webhooks)
+    from stores.catalog.dynamodb import DynamoCatalog
+
+    return DynamoCatalog(settings.aws.dynamodbtable, settings.aws, webhooks=webhooks)
 
 
 def _redis_address(settings: Settings) -> RedisAddress:

@@ -1,9 +1,10 @@
+import secrets
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
-from deployments.aws_local import servers
+from deployments.aws_local import estate, servers
 
 settings.register_profile("headrace", deadline=None)  # the time of one example is the machine's
 settings.load_profile("headrace")
@@ -28,3 +29,15 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.R
     """One for all tests; each takes a key prefix of its own."""
     with servers.redis(tmp_path_factory.mktemp("redis"), password="test") as server:
         yield server
+
+
+@pytest.fixture
+def aws(
+    s3_server: servers.AwsServer,
+    dynamodb_server: servers.AwsServer,
+    redis_server: servers.RedisServer,
+) -> dict[str, str]:
+    """The environment of an installation of its own, whose buckets and table are not made yet."""
+    name = f"t{secrets.token_hex(4)}"
+    key = estate.new_signing_key()
+    return estate.environment(name, s3_server, dynamodb_server, redis_server, key)

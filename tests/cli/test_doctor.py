@@ -1,3 +1,4 @@
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -5,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from cli import doctor
-from media.settings import DataSettings, Settings
+from deployments.aws_local.servers import AwsServer
+from media.settings import AwsSettings, DataSettings, Settings
 from tests.service import run
 
 
@@ -36,3 +38,38 @@ def test_little_room_is_said_and_no_failure(
     (line,) = (line for line in output.getvalue().splitlines() if "GiB free" in line)
     assert line.startswith("advice")
     assert "make room, or set STREAM_DATA_DIR" in line
+
+
+def test_what_a_new_installation_on_aws_lacks_is_made_once(
+    tmp_path: Path, aws: dict[str, str]
+) -> None:
+    lacking = run(tmp_path, "doctor", **aws)
+    assert lacking.returncode == 1
+    assert "doctor --create" in lacking.stdout
+    name = aws["STREAM_AWS_DYNAMODBTABLE"]
+    first = run(tmp_path, "doctor", "--create", **aws)
+    assert first.returncode == 0, first.stdout
+    made = [line for line in first.stdout.splitlines() if line.startswith("made ")]
+    assert made[:3] == [
+        f"made bucket {name}-raw",
+        f"made bucket {name}-processed",
+        f"made DynamoDB table {name}",
+    ]
+    for where in (f"S3 buckets {name}-raw and {name}-processed", f"DynamoDB table {name}", "clock"):
+        assert where in " ".join(first.stdout.split())
+    assert "redis-server" not in first.stdout
+    again = run(tmp_path, "doctor", "--create", **aws)
+    assert again.returncode == 0
+    assert "nothing to make: the stores are there" in again.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_clock_that_is_wrong_is_told(s3_server: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = AwsSettings(s3rawbucket="a", s3processedbucket="b", s3endpoint=s3_server.endpoint)
+    (right,) = doctor._clock(aws)
+    assert right.ok
+    late = time.time() + 90
+    monkeypatch.setattr(time, "time", lambda: late)
+    (wrong,) = doctor._clock(aws)
+    assert (wrong.ok, wrong.needed) == (False, False)
+    assert wrong.found in {"89 s ahead of S3's", "90 s ahead of S3's", "91 s ahead of S3's"}
