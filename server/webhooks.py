@@ -28,8 +28,8 @@ from stores.errors import Unavailable
 POLL_S = 1.0
 PARALLEL = 16  # titles at a time
 PAGE = 100
-LEASE_S = 45.0
-SENDING_S = 20.0  # of a lease; the last request, and settling, have the rest
+LEASE_S = 100.0
+SENDING_S = 20.0  # of a lease; then a last request, and a minute by which clocks may differ
 FIRST_RETRY_S = 5.0
 LAST_RETRY_S = 6 * 3600.0
 JITTER = 0.2
@@ -90,10 +90,13 @@ class Webhooks:
 
     async def _deliver(self, delivery: Delivery) -> None:
         claim = _Claim(delivery.delivered, delivery.attempts)
-        events = await self._catalog.events(delivery.media_id, after=claim.delivered, limit=PAGE)
-        if not events:  # they have expired just now
-            claim.due_at_ms = _now_ms() + _ms(LEASE_S)
+        events: Sequence[Event] = ()
         try:
+            events = await self._catalog.events(
+                delivery.media_id, after=claim.delivered, limit=PAGE
+            )
+            if not events:  # they have expired just now
+                claim.due_at_ms = _now_ms() + _ms(LEASE_S)
             await self._send_all(events, claim, delivery.claimed_until_ms)
         except asyncio.CancelledError:  # another process goes on at once
             await self._settle(delivery, events, claim)

@@ -81,9 +81,9 @@ class Events:
         asset = await own_title(self._catalog, request)
         if number > asset.events:
             raise InvalidFields({field: f"the title has had {asset.events} events so far"})
-        if number == asset.events and asset.status in ENDED:
-            return Response(status_code=204, headers=HEADERS)
         page = await self._catalog.events(asset.id, after=number, limit=PAGE)
+        if not page and asset.status in ENDED:
+            return Response(status_code=204, headers=HEADERS)
         if request.method == "HEAD":
             return Response(headers=HEADERS, media_type=_Stream.media_type)
         self._listeners.enter(user)
