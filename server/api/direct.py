@@ -36,6 +36,7 @@ from server.problems import (
     InvalidFields,
     KeyReused,
     Malformed,
+    Problem,
     TitleNotFound,
     TooLarge,
     UploadClosed,
@@ -155,17 +156,24 @@ class DirectUploads:
             return await own_title(self._stores.catalog, request)
 
     async def _source(self, asset: Asset) -> ObjectInfo:
-        """Raises a problem unless it is what was announced."""
+        """Raises a problem unless it is what was announced. What is not goes, because a store may
+        take a file at its URL once."""
         try:
             source = await self._stores.objects.head(source_key(asset.id))
         except NotFound as exc:
             raise UploadMissing("Nothing has been uploaded to this title's URL yet.") from exc
-        if source.size == 0:
-            raise InvalidFields({"file": "is empty"})
-        if source.size > self._max_bytes:
+        problem = self._problem(asset, source.size)
+        if problem is not None:
             await self._stores.objects.delete(source.key)
-            raise TooLarge(f"The file may have {self._max_bytes} bytes, it has {source.size}.")
-        if asset.size_bytes not in (0, source.size):
-            told = f"has {source.size} bytes, {asset.size_bytes} were announced"
-            raise InvalidFields({"file": told})
+            raise problem
         return source
+
+    def _problem(self, asset: Asset, size: int) -> Problem | None:
+        if size == 0:
+            return InvalidFields({"file": "is empty; send it again"})
+        if size > self._max_bytes:
+            return TooLarge(f"The file may have {self._max_bytes} bytes, it has {size}.")
+        if asset.size_bytes not in (0, size):
+            told = f"has {size} bytes, {asset.size_bytes} were announced; send it again"
+            return InvalidFields({"file": told})
+        return None

@@ -93,6 +93,20 @@ def test_confirm_without_the_object_says_so(client: httpx.Client) -> None:
     assert confirm(client, presigned["id"]).status_code == 200
 
 
+def test_confirm_of_another_size_than_was_announced_says_so(
+    server: Server, client: httpx.Client
+) -> None:
+    presigned = presign(client, size=5)
+    assert client.get(f"/api/v1/media/{presigned['id']}").json()["source"]["size_bytes"] == 5
+    put_as_to_s3(presigned, b"byte")
+    refused = confirm(client, presigned["id"])
+    assert problem_of(refused) == (422, "invalid-fields")
+    assert "has 4 bytes, 5 were announced" in refused.json()["detail"]
+    assert f"source/{presigned['id']}" not in server.objects()
+    put_as_to_s3(presigned, b"bytes")
+    assert confirm(client, presigned["id"]).status_code == 200
+
+
 def test_confirm_of_too_large_an_object_removes_it(server: Server, client: httpx.Client) -> None:
     """A signed URL of another store cannot bound the size."""
     presigned = presign(client)
@@ -172,6 +186,13 @@ BAD_JSON = {
     "empty file name": (b'{"filename": ""}', 422, "invalid-fields", "filename: "),
     "unknown field": (b'{"filename": "a", "name": 1}', 422, "invalid-fields", "name: Extra"),
     "size of nothing": (b'{"filename": "a", "size": 0}', 422, "invalid-fields", "size: "),
+    "a form to this server": (
+        b'{"filename": "a", "method": "POST"}',
+        422,
+        "invalid-fields",
+        "method: only PUT",
+    ),
+    "another method": (b'{"filename": "a", "method": "put"}', 422, "invalid-fields", "method: "),
     "size over the limit": (
         b'{"filename": "a", "size": 1000001}',
         413,
