@@ -64,7 +64,7 @@ class BullJobs(Jobs):
             return await self._queue.counts()
 
     async def check(self) -> None:
-        with self._address.reaching():
+        with self._address.reaching(first=True):
             self._address.check(await self._queue.info())
 
     async def close(self) -> None:

@@ -122,12 +122,12 @@ class RedisAddress:
         return Redis(db=self.database, **options)
 
     @contextlib.contextmanager
-    def reaching(self) -> Iterator[None]:
-        """Raises Unavailable for what the client raises."""
+    def reaching(self, *, first: bool = False) -> Iterator[None]:
+        """Raises Unavailable for what the client raises; the first time settings may be wrong."""
         try:
             yield
         except (RedisError, RedisClusterException) as error:
-            raise self._explain(error) from error
+            raise self._explain(error, self._hint(error) if first else "") from error
 
     def check(self, info: dict[str, Any]) -> None:
         """Raises Denied, with what to do, if what this Redis says of itself rules it out."""
@@ -144,14 +144,14 @@ class RedisAddress:
                 " set it to noeviction or use another Redis for jobs"
             )
 
-    def _explain(self, error: Exception) -> Unavailable:
+    def _explain(self, error: Exception, hint: str) -> Unavailable:
         if isinstance(error, REFUSALS):
             return Denied(
                 f"Redis at {self} refuses the user name and password it is given: {error}"
             )
         if isinstance(error.__context__, ssl.SSLCertVerificationError):
             return Denied(f"Redis at {self} cannot be trusted, TLS says: {error}")
-        message = f"Redis at {self} does not answer as it should: {error}{self._hint(error)}"
+        message = f"Redis at {self} does not answer as it should: {error}{hint}"
         return TimedOut(message) if isinstance(error, TimeoutError) else Unavailable(message)
 
     def _hint(self, error: Exception) -> str:

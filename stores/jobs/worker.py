@@ -82,7 +82,7 @@ class BullWorker(Worker):
             await self._queue.close()
 
     async def _check(self) -> None:
-        with self._address.reaching():
+        with self._address.reaching(first=True):
             self._address.check(await self._queue.info())
 
     async def _work(self) -> None:

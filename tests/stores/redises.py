@@ -6,7 +6,7 @@ import ipaddress
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -104,16 +104,22 @@ def cluster(directory: Path) -> Iterator[tuple[RedisAddress, list[RedisServer]]]
             client.cluster("ADDSLOTS", *range(bounds[n], bounds[n + 1]))
             if n > 0:
                 client.cluster("MEET", nodes[0].host, nodes[0].port)
-        deadline = time.monotonic() + 30
-        while not all(map(_knows_all, clients)):
-            assert time.monotonic() < deadline, "the nodes did not become a cluster"
-            time.sleep(0.02)
+        wait_for_cluster(nodes)
         yield (
             RedisAddress("{headrace}", host=nodes[0].host, port=nodes[0].port, cluster=True),
             nodes,
         )
 
 
-def _knows_all(client: Redis) -> bool:
-    info: dict[str, str] = client.cluster("INFO")
+def wait_for_cluster(nodes: Sequence[RedisServer]) -> None:
+    """All know that every slot is served."""
+    deadline = time.monotonic() + 30
+    while not all(map(_is_whole, nodes)):
+        assert time.monotonic() < deadline, "the nodes are no cluster"
+        time.sleep(0.02)
+
+
+def _is_whole(node: RedisServer) -> bool:
+    with Redis(port=node.port, decode_responses=True) as client:
+        info: dict[str, str] = client.cluster("INFO")
     return (info["cluster_state"], info["cluster_slots_ok"]) == ("ok", str(SLOTS))
