@@ -1,7 +1,9 @@
 """What a worker reports of finished segments: read back from the muxed bytes, not hoped for."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+VIDEO, AUDIO = "video", "audio"  # the kinds of commits
 TASK_DIGITS = 5  # enough for the longest title: six-second segments of a week
 
 
@@ -44,3 +46,14 @@ class Commit:
 
     task: str
     renditions: tuple[RenditionFacts, ...]
+
+
+def named_objects(prefix: str, commits: Iterable[Commit]) -> dict[str, int | None]:
+    """Keys of what commits name, below their package's prefix, with the size where it is known."""
+    named: dict[str, int | None] = {}
+    for commit in commits:
+        for rendition in commit.renditions:
+            folder = f"{prefix}{rendition.name}/"
+            named[folder + rendition.init_name] = None
+            named |= {folder + segment.name: segment.size for segment in rendition.segments}
+    return named

@@ -178,12 +178,11 @@ class Plan:
 
     def target_duration_s(self) -> int:
         """EXT-X-TARGETDURATION of every playlist: known before the first segment exists."""
-        durations = [Fraction(0)]
+        longest = Fraction(max(_lengths(self.audio_boundaries), default=0), AUDIO_SAMPLE_RATE)
         if self.video is not None:
-            frame_s = 1 / self.video.rate.fraction
-            durations += [n * frame_s for n in _lengths(self.video_boundaries)]
-        durations += [Fraction(n, AUDIO_SAMPLE_RATE) for n in _lengths(self.audio_boundaries)]
-        return max(1, round_half_up(max(durations)))
+            frames = max(_lengths(self.video_boundaries))
+            longest = max(longest, frames / self.video.rate.fraction)
+        return max(1, round_half_up(longest))
 
 
 @lru_cache(maxsize=64)

@@ -1,35 +1,34 @@
 """What a worker does with a title: plan it, encode its parts, put them together."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import structlog
 
 from media.asset import UNFINISHED, Failure, Status
-from media.commit import Commit, task_name
-from media.keys import INDEX, PLAYLIST, package_prefix, source_key
-from media.plan import GRID, Chunk, Plan
+from media.commit import AUDIO, Commit
+from media.keys import package_prefix, source_key
+from media.plan import GRID, Plan
 from media.settings import Settings
 from media.verify import PackageError, verify
 from stores.catalog.base import Catalog
-from stores.errors import Conflict, NotFound
+from stores.errors import Conflict, NotFound, Unavailable
 from stores.jobs.base import Task, TaskFailed, TitleHandler
 from stores.objects.base import ObjectStore, Source
 from transcoder import audio, encoder, probe, video
 from transcoder.child import ChildLost, Children
 from transcoder.delivery import Delivery
 from transcoder.messages import MalformedMessage, Message, Opened, Probed
+from transcoder.package import left_overs
 from transcoder.planner import make_plan, source_info
-from transcoder.publishing import publish, publish_final
+from transcoder.publishing import Publisher
 from transcoder.source import ProbeResult
+from transcoder.tasks import narrowed, task_work, title_tasks
 from transcoder.work import Limits, address_space_share
 
 log = structlog.stdlib.get_logger(__name__)
 
 PROBE_TIME_S = 120
-AUDIO_TASK = "audio"
-PARALLEL_HEADS = 16
 FIRST_NICENESS, NICENESS_STEP, MOST_NICE = 5, 4, 17  # 4 steps: about 2.4 times the share
 CPU_PER_TIME = 8  # processor seconds that a child may use per second of its time limit
 
@@ -44,6 +43,12 @@ class Titles(TitleHandler):
         self._children = children
         self._address_space_bytes = address_space_share(settings.worker.concurrency)
         self._encoder: str | None = None
+        self._publisher = Publisher(
+            objects, catalog, pause_s=settings.ffmpeg.segmentduration.total_seconds()
+        )
+
+    async def close(self) -> None:
+        await self._publisher.close()
 
     async def plan(self, media_id: str) -> Sequence[Task]:
         asset = await self._catalog.get(media_id)
@@ -52,7 +57,7 @@ class Titles(TitleHandler):
         plan = await self._catalog.get_plan(media_id)
         if plan is None or asset.status is Status.QUEUED:
             plan = await self._begin(media_id)
-        return _tasks(plan)
+        return title_tasks(plan)
 
     async def run(self, media_id: str, task: Task) -> None:
         try:
@@ -70,37 +75,32 @@ class Titles(TitleHandler):
         if plan.grid != GRID:
             text = "the title was begun by another release of Headrace: upload it again"
             raise TaskFailed(Failure("outdated", text, retryable=False))
-        commits = await self._catalog.commits(media_id, plan.version)
-        names, wanted = _work(plan, task)
-        done = {commit.task for commit in commits}
-        missing = {number: name for number, name in wanted.items() if name not in done}
+        work = task_work(plan, task)
+        committed = await self._catalog.commits(
+            media_id, plan.version, kind=work.kind, start=work.chunk.first_segment
+        )
+        missing = work.missing(committed)
         if not missing:  # committed by a run that may not have lived to publish it
-            await self._publish(media_id, plan)
+            await self._publisher.publish(media_id, plan)
             return
 
-        publishing = asyncio.Lock()
-        waiting = 0
-
         async def on_commit(commit: Commit) -> None:
-            nonlocal waiting
-            if not await self._catalog.commit(media_id, plan.version, commit):
+            if await self._catalog.commit(media_id, plan.version, commit):
+                await self._publisher.publish(media_id, plan)
+            else:
                 log.info("late commit refused", media=media_id, commit=commit.task)
-                return
-            waiting += 1
-            async with publishing:
-                waiting -= 1
-                if waiting == 0:  # else the next in line shows this one too
-                    await self._publish(media_id, plan)
 
         prefix = package_prefix(media_id, plan.version)
-        delivery = Delivery(self._objects, prefix, names, missing, on_commit)
+        delivery = Delivery(self._objects, prefix, work.renditions, missing, on_commit)
         source = await self._source(media_id)
-        if task.name == AUDIO_TASK:
-            work = self._child(task, audio.encode_audio, source, plan)
+        if work.kind == AUDIO:  # from the start: the encoder's state goes on over all segments
+            run = self._child(task, audio.encode_audio, source, plan)
         else:
-            work = self._child(task, video.encode_chunk, source, plan, _chunk(plan, task))
+            await self._check_encoder(plan)
+            chunk = narrowed(work.chunk, list(missing))
+            run = self._child(task, video.encode_chunk, source, plan, chunk)
         with _first_of_group():
-            async with work as messages:
+            async with run as messages:
                 await delivery.take(messages)
 
     async def join(self, media_id: str) -> None:
@@ -111,14 +111,17 @@ class Titles(TitleHandler):
         commits = await self._catalog.commits(media_id, plan.version)
         try:
             verify(plan, commits)
-            await self._check_stored(media_id, plan, commits)
+            unwanted = await left_overs(self._objects, media_id, plan, commits)
         except PackageError as error:
             log.error("the package is wrong", media=media_id, problem=str(error))
             text = f"the encoded package failed its checks: {error}"
             raise TaskFailed(Failure("bad_package", text, retryable=False)) from error
-        shown = await publish_final(self._objects, media_id, plan, commits)
-        await self._sweep(media_id, plan, commits)
-        changes = {"playable": True, "progress": 1.0, "renditions": shown.renditions}
+        renditions = await self._publisher.publish_final(media_id, plan, commits)
+        # Only now, because two runs of one task write the same names when they encode the same
+        # bytes: a run that cleans up after itself could take away what another is committing.
+        for key in unwanted:
+            await self._objects.delete(key)
+        changes = {"playable": True, "progress": 1.0, "renditions": renditions}
         with contextlib.suppress(Conflict):  # being deleted
             await self._catalog.transition(media_id, Status.READY, changes)
 
@@ -153,6 +156,14 @@ class Titles(TitleHandler):
     async def _source(self, media_id: str) -> Source:
         asset = await self._catalog.get(media_id)
         return await self._objects.source(source_key(media_id), etag=asset.source_etag)
+
+    async def _check_encoder(self, plan: Plan) -> None:
+        """One encoder makes the whole title, or its init segments would differ. A worker without
+        it leaves the task to others."""
+        assert plan.video is not None
+        wanted = plan.video.encoder
+        if wanted not in (encoder.SOFTWARE, await self._encoder_name()):
+            raise Unavailable(f"this worker has no {wanted}, which the title was begun with")
 
     async def _encoder_name(self) -> str:
         """Hardware if it really encodes; tried once per worker."""
@@ -194,76 +205,6 @@ class Titles(TitleHandler):
             niceness=niceness,
         )
         return self._children.run(function, *arguments, limits=limits)
-
-    async def _publish(self, media_id: str, plan: Plan) -> None:
-        with contextlib.suppress(Conflict, NotFound):  # being deleted
-            await publish(self._objects, self._catalog, media_id, plan)
-
-    async def _check_stored(self, media_id: str, plan: Plan, commits: Sequence[Commit]) -> None:
-        """Raises PackageError unless every object that will be listed is there, as long as told."""
-        limit = asyncio.Semaphore(PARALLEL_HEADS)
-
-        async def check(key: str, size: int | None) -> None:
-            async with limit:
-                try:
-                    info = await self._objects.head(key)
-                except NotFound as error:
-                    raise PackageError(f"{key} is missing from the store") from error
-            if size is not None and info.size != size:
-                raise PackageError(f"{key} has {info.size} bytes in the store, not {size}")
-
-        listed = _listed(package_prefix(media_id, plan.version), commits)
-        with _first_of_group():
-            async with asyncio.TaskGroup() as checks:
-                for key, size in listed.items():
-                    checks.create_task(check(key, size))
-
-    async def _sweep(self, media_id: str, plan: Plan, commits: Sequence[Commit]) -> None:
-        """Delete what runs left behind whose commit was refused or never came.
-
-        Only now, because two runs of one task write the same names when they encode the same
-        bytes: a run that cleans up after itself could take away what another is committing.
-        """
-        prefix = package_prefix(media_id, plan.version)
-        listed = _listed(prefix, commits)
-        async for info in self._objects.list(prefix):
-            if info.key not in listed and not info.key.endswith((INDEX, PLAYLIST)):
-                await self._objects.delete(info.key)
-
-
-def _tasks(plan: Plan) -> tuple[Task, ...]:
-    """The start of the title first: its sound goes with the first chunk."""
-    tasks = [Task(f"video-{chunk.index:05d}", urgency=chunk.index) for chunk in plan.chunks()]
-    if plan.audio is not None:
-        tasks.append(Task(AUDIO_TASK, urgency=0))
-    return tuple(tasks)
-
-
-def _chunk(plan: Plan, task: Task) -> Chunk:
-    return plan.chunks()[int(task.name.removeprefix("video-"))]
-
-
-def _work(plan: Plan, task: Task) -> tuple[tuple[str, ...], dict[int, str]]:
-    """The renditions that a task makes, and the commit of each segment number."""
-    is_audio = task.name == AUDIO_TASK
-    part = plan.audio if is_audio else plan.video
-    assert part is not None
-    kind = "audio" if is_audio else "video"
-    whole = Chunk(0, 0, plan.segment_count) if is_audio else _chunk(plan, task)
-    numbers = range(whole.first_segment, whole.first_segment + whole.segment_count)
-    commits = {number: task_name(kind, number) for number in numbers}
-    return tuple(rung.name for rung in part.rungs), commits
-
-
-def _listed(prefix: str, commits: Sequence[Commit]) -> dict[str, int | None]:
-    """Keys of everything that playlists will name, with the size where it is known."""
-    listed: dict[str, int | None] = {}
-    for commit in commits:
-        for rendition in commit.renditions:
-            folder = f"{prefix}{rendition.name}/"
-            listed[folder + rendition.init_name] = None
-            listed |= {folder + segment.name: segment.size for segment in rendition.segments}
-    return listed
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ def picked(
     assert plan.video is not None
     origin, rate = Fraction(*plan.origin), plan.video.rate
     held: VideoFrame | None = None
-    next_slot = slot = first
+    next_slot, slot = first, first if plan.video.seekable else 0
     latest: Fraction | None = None
     for frame in frames:
         time = frame_time(frame)

@@ -1,11 +1,12 @@
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
 from media.commit import Commit
 from media.plan import Rung
-from media.publish import advances, publication
+from media.publish import Committed, publication, rank
 from tests.domain.plans import make_commits, make_plan, names_of
 
 
@@ -18,8 +19,7 @@ def test_publication_grows_as_commits_arrive_in_any_order() -> None:
         for key, text in publication("m", plan, commits[:count]).files:
             before = published.get(key)
             if before is not None and before != text:
-                assert advances(before, text)
-                assert not advances(text, before)
+                assert rank(text) > rank(before)
                 assert before.splitlines() == text.splitlines()[: len(before.splitlines())]
             published[key] = text
     final = publication("m", plan, commits, final=True)
@@ -28,7 +28,7 @@ def test_publication_grows_as_commits_arrive_in_any_order() -> None:
     assert final.progress == 1
     assert set(published) == {key for key, _ in final.files}
     for key, text in final.files:
-        assert advances(published[key], text)
+        assert rank(text) > rank(published[key])
 
 
 def test_nothing_is_listed_beyond_a_gap() -> None:
@@ -101,3 +101,33 @@ def test_nothing_committed_publishes_nothing() -> None:
     commits: list[Commit] = []
     result = publication("m", make_plan(), commits)
     assert (result.files, result.playable, result.progress) == ((), False, 0)
+
+
+def known_from(commits: Sequence[Commit], starts: Mapping[str, int]) -> list[Commit]:
+    """What a catalog answers to who asks for the commits from there on."""
+    return [c for c in commits if int(c.task[-5:]) >= starts[c.task[:-6]]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_commits_learnt_bit_by_bit_show_what_all_at_once_show(seed: int) -> None:
+    plan = make_plan(frames=30 * 60)
+    commits = list(make_commits(plan))
+    chance = random.Random(seed)
+    chance.shuffle(commits)
+    committed = Committed("m", plan)
+    for count in range(1, len(commits) + 1):
+        if chance.random() < 0.6 and count < len(commits):
+            continue
+        assert committed.learn(known_from(commits[:count], committed.starts()))
+        assert committed.publication() == publication("m", plan, commits[:count])
+    assert committed.publication(final=True) == publication("m", plan, commits, final=True)
+
+
+def test_commits_of_an_earlier_life_are_told_apart() -> None:
+    plan = make_plan(frames=30 * 40)
+    commits = make_commits(plan)
+    committed = Committed("m", plan)
+    assert committed.learn(commits)
+    assert committed.learn(known_from(commits, committed.starts()))
+    assert not committed.learn([])
+    assert not committed.learn(known_from(commits[:4], committed.starts()))

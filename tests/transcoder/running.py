@@ -78,6 +78,7 @@ async def house(folder: Path, ffmpeg: FfmpegSettings = SMALL) -> AsyncIterator[H
     try:
         titles = Titles(objects, catalog, Settings(ffmpeg=ffmpeg), children)
         yield House(objects, catalog, titles, children)
+        await titles.close()
     finally:
         children.close()
         await catalog.close()

@@ -15,10 +15,12 @@ KEY = "v/m1/abc/720p/playlist.m3u8"
 
 def growing(count: int) -> Publication:
     text = f"#EXTM3U\n{START_AT_BEGINNING}\n" + "#EXTINF:6,\nsegment\n" * count
-    return Publication(((KEY, text),), True, False, 0.5, ())
+    return Publication(((KEY, text),), 6.0 * count, True, False, 0.5, ())
 
 
-FINAL = Publication(((KEY, "#EXTM3U\n" + "#EXTINF:6,\nsegment\n" * 20),), True, True, 1.0, ())
+FINAL = Publication(
+    ((KEY, "#EXTM3U\n" + "#EXTINF:6,\nsegment\n" * 20),), 120.0, True, True, 1.0, ()
+)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -29,7 +31,7 @@ def test_publishers_in_any_order_converge(tmp_path: Path, seed: int) -> None:
     async def scenario() -> bytes:
         objects = FilesystemObjects(tmp_path)
         try:
-            await asyncio.gather(*(write_files(objects, shown) for shown in publications))
+            await asyncio.gather(*(write_files(objects, shown, {}) for shown in publications))
             data, _ = await objects.get(KEY)
             return data
         finally:
@@ -43,9 +45,9 @@ def test_final_playlist_is_never_taken_back(tmp_path: Path) -> None:
         objects = FilesystemObjects(tmp_path)
         try:
             for shown in (growing(3), FINAL, growing(20), FINAL):
-                await write_files(objects, shown)
+                await write_files(objects, shown, {})
             _, first = await objects.get(KEY)
-            await write_files(objects, growing(20))
+            await write_files(objects, growing(20), {})
             data, second = await objects.get(KEY)
             assert first.etag == second.etag
             return data.decode()
