@@ -1,38 +1,25 @@
 import asyncio
-import re
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
 from media.asset import Status
 from media.event import Event, EventKind
-from media.settings import webhook_key
 from server import receiver, webhooks
-from server.api.metrics import Metrics
-from server.receiver import Receiver, signed_headers
-from server.webhooks import Webhooks, coalesced, retry_delay_s
+from server.webhooks import coalesced, retry_delay_s
+from stores.catalog.base import Catalog, Delivery
 from stores.catalog.sqlite import SqliteCatalog
-from tests.server.api.service import metric
+from stores.errors import Unavailable
+from tests.server.delivering import DEADLINE_S, delivering, opened, run_until, sending, until
 from tests.server.lives import (
     FAILURE,
     LIFE,
     RETRIED_LIFE,
     begin,
-    catalog_in,
     go_on,
     live,
 )
@@ -42,81 +29,13 @@ from tests.server.receiving import (
     HANG,
     REDIRECT,
     RETRY_AFTER_S,
-    SECRET,
     Act,
     Message,
-    Receiving,
     receiving,
 )
-from tests.service import ready, run
-from tests.service import until as wait_until
+from tests.stores.catalog.backends import NAMES, CatalogBackend
 
-DEADLINE_S = 30.0
 HOUR_MS = 3_600_000
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Delivering:
-    catalog: SqliteCatalog
-    metrics: Metrics
-
-    def count(self, outcome: str) -> float:
-        text = self.metrics.render(None).decode()
-        return metric(text, f'headrace_webhook_deliveries_total{{outcome="{outcome}"}}')
-
-    def oldest_s(self) -> float:
-        text = self.metrics.render(None).decode()
-        return metric(text, "headrace_webhook_oldest_undelivered_seconds")
-
-
-@asynccontextmanager
-async def opened(data: Path) -> AsyncIterator[SqliteCatalog]:
-    catalog = catalog_in(data, webhooks=True)
-    try:
-        yield catalog
-    finally:
-        await catalog.close()
-
-
-@asynccontextmanager
-async def delivering(data: Path, url: str) -> AsyncIterator[Delivering]:
-    metrics = Metrics(None)
-    async with (
-        opened(data) as catalog,
-        Receiver(url, SecretStr(SECRET), connections=webhooks.PARALLEL) as there,
-    ):
-        running = asyncio.create_task(Webhooks(there, catalog, metrics).run())
-        try:
-            yield Delivering(catalog, metrics)
-            assert not running.done()
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
-
-
-async def until(happened: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not happened():
-            await asyncio.sleep(0.01)
-
-
-def run_until(
-    data: Path,
-    decide: Callable[[Message, int], Act] | None,
-    titles: int,
-    kinds: tuple[EventKind, ...],
-) -> tuple[Receiving, list[str]]:
-    """What a receiver that decides so has had once it has taken all of so many titles."""
-
-    async def scenario() -> tuple[Receiving, list[str]]:
-        with receiving(decide) as receiver:
-            async with delivering(data, receiver.url) as service:
-                ids = [await live(service.catalog, f"user {n}", kinds) for n in range(titles)]
-                await until(lambda: all(len(kinds) in receiver.numbers(id_) for id_ in ids))
-            return receiver, ids
-
-    return asyncio.run(scenario())
 
 
 @pytest.fixture(autouse=True)
@@ -293,32 +212,64 @@ def test_stopped_deliverer_hands_over_at_once(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-@contextmanager
-def deliverer(data: Path, url: str) -> Iterator[None]:
-    command = [sys.executable, "-m", "tests.server.deliverer", str(data), url, "2"]
-    process = subprocess.Popen(command, cwd=ROOT)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
+@pytest.mark.parametrize("name", NAMES)
+def test_every_catalog_s_log_is_delivered_by_several_at_once(
+    name: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endpoint = None
+    if name == "dynamodb":
+        server = request.getfixturevalue("dynamodb_server")
+        endpoint = server.endpoint
+        for variable, value in server.environment().items():
+            monkeypatch.setenv(variable, value)
+    refused: set[str] = set()
+
+    def decide(message: Message, before: int) -> Act:
+        if before % 4 or message.id in refused:
+            return 204
+        refused.add(message.id)
+        return 500
+
+    async def scenario(catalog: Catalog) -> None:
+        with receiving(decide) as receiver:
+            async with (
+                sending(catalog, receiver.url) as running,
+                sending(catalog, receiver.url) as also_running,
+            ):
+                ids = [await live(catalog) for _ in range(5)]
+                await until(lambda: all(len(LIFE) in receiver.numbers(id_) for id_ in ids))
+                assert not running.done() and not also_running.done()
+        for media_id in ids:
+            assert receiver.numbers(media_id) == [*range(1, len(LIFE) + 1)]
+
+    CatalogBackend(name, tmp_path / "catalog", endpoint).run(scenario)
 
 
-def test_killed_deliverer_leaves_no_gap(tmp_path: Path) -> None:
-    """Each is killed after some of the messages; some come twice, none is missing or too early."""
+class AwayAtFirst(SqliteCatalog):
+    failures = 0
 
+    async def claim_deliveries(
+        self, now_ms: int, *, lease_ms: int, limit: int
+    ) -> tuple[Delivery, ...]:
+        if self.failures < 3:
+            self.failures += 1
+            raise Unavailable("away")
+        return await super().claim_deliveries(now_ms, lease_ms=lease_ms, limit=limit)
+
+
+def test_catalog_that_is_away_is_asked_again(tmp_path: Path) -> None:
     async def scenario() -> None:
-        with receiving() as receiver:
-            async with opened(tmp_path) as catalog:
-                ids = [await live(catalog, kinds=RETRIED_LIFE) for _ in range(8)]
-            for kill_at in (5, 17, 40):
-                with deliverer(tmp_path, receiver.url):
-                    await until(partial(lambda count: len(receiver.messages) >= count, kill_at))
-            with deliverer(tmp_path, receiver.url):
-                await until(lambda: all(len(RETRIED_LIFE) in receiver.numbers(id_) for id_ in ids))
-            for media_id in ids:
-                first_times = [*dict.fromkeys(receiver.numbers(media_id))]
-                assert first_times == [*range(1, len(RETRIED_LIFE) + 1)]
+        catalog = AwayAtFirst(tmp_path / "catalog", webhooks=True)
+        try:
+            with receiving() as receiver:
+                async with sending(catalog, receiver.url):
+                    media_id = await live(catalog)
+                    await until(lambda: len(LIFE) in receiver.numbers(media_id))
+        finally:
+            await catalog.close()
 
     asyncio.run(scenario())
 
@@ -355,70 +306,3 @@ def test_retries_grow_apart_and_end_up_hours_apart() -> None:
         middle_s = min(0.02 * 2 ** (attempts - 1), 6 * 3600)
         assert 0.8 * middle_s <= retry_delay_s(attempts) <= 1.2 * middle_s
     assert len({retry_delay_s(5) for _ in range(20)}) > 1
-
-
-def test_readme_tells_how_to_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = re.search(
-        r"```python\n(.*?def verify.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
-    )
-    assert code is not None
-    names: dict[str, Any] = {}
-    exec(code[1], names)
-    verify = names["verify"]
-    got, _ = run_until(tmp_path, None, 1, LIFE)
-    message = got.messages[0]
-    verify(SECRET, message.headers, message.raw)
-    other = {**message.headers, "webhook-signature": "v1,AAAA v1a,x"}
-    both = {
-        **message.headers,
-        "webhook-signature": f"v1,AAAA {message.headers['webhook-signature']}",
-    }
-    verify(SECRET, both, message.raw)
-    for secret, headers, body in (
-        (SECRET, other, message.raw),
-        (SECRET, message.headers, message.raw + b" "),
-        (SECRET, message.headers | {"webhook-id": "1"}, message.raw),
-        (SECRET.upper().replace("WHSEC_", "whsec_"), message.headers, message.raw),
-    ):
-        with pytest.raises(ValueError, match="not signed"):
-            verify(secret, headers, body)
-    key, now_s = webhook_key(SecretStr(SECRET)), time.time()
-    monkeypatch.setattr(time, "time", lambda: now_s - 301)
-    old = signed_headers(key, message.id, message.raw)
-    monkeypatch.undo()
-    with pytest.raises(ValueError, match="too long ago"):
-        verify(SECRET, old, message.raw)
-
-
-def test_service_delivers_what_its_api_does(tmp_path: Path) -> None:
-    with receiving() as receiver:
-        settings = {"STREAM_WEBHOOK_URL": receiver.url, "STREAM_WEBHOOK_SECRET": SECRET}
-        with (
-            ready(tmp_path, command="api", **settings) as service,
-            httpx.Client(base_url=service.url, headers={"X-User-ID": "ann"}) as client,
-        ):
-            presigned = client.post("/api/v1/upload/presign", json={"filename": "clip.mp4"})
-            media_id = presigned.json()["id"]
-            wait_until(lambda: receiver.numbers(media_id) == [1])
-            assert client.delete(f"/api/v1/media/{media_id}").status_code == 204
-            wait_until(lambda: receiver.numbers(media_id) == [1, 2])
-            assert [m.body["type"] for m in receiver.taken] == ["media.created", "media.deleted"]
-            name = 'headrace_webhook_deliveries_total{outcome="delivered"}'
-            assert metric(client.get("/metrics").text, name) == 2
-            assert service.stop(signal.SIGTERM) == 0
-            assert "Traceback" not in service.output()
-
-
-@pytest.mark.parametrize(
-    ("variables", "mistake"),
-    [
-        ({"STREAM_WEBHOOK_URL": "https://a.example"}, "url and secret go together"),
-        ({"STREAM_WEBHOOK_URL": "a.example"}, "expected a URL such as https://"),
-        ({"STREAM_WEBHOOK_SECRET": "hunter2"}, "expected whsec_ and the base64 of 24 to 64 random"),
-    ],
-)
-def test_service_refuses_to_start(variables: dict[str, str], mistake: str, tmp_path: Path) -> None:
-    refused = run(tmp_path, "api", **variables)
-    assert refused.returncode != 0
-    assert mistake in refused.stderr
-    assert "hunter2" not in refused.stderr
