@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from cli.commandline import FAILED, OPERATE, fail, read_settings
-from stores.errors import StoreError
+from stores.errors import StoreError, Unavailable
 
 app = typer.Typer(rich_markup_mode="rich")
 
@@ -32,3 +32,23 @@ def doctor(
         fail(str(error))
     if not doctor.examine(settings, console):
         raise typer.Exit(FAILED)
+
+
+@app.command(rich_help_panel=OPERATE)
+def jobs(
+    limit: Annotated[
+        int, typer.Option(min=0, max=1000, help="How many failed titles, newest first.")
+    ] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show the queue: what waits and runs, which workers there are, which titles failed and why.
+
+    Asks the job engine itself, so it works while the API is down. A failed title can be tried
+    again with `headrace media retry`.
+    """
+    from cli import jobs
+
+    try:
+        jobs.show(read_settings(), limit, Console(), as_json=as_json)
+    except Unavailable as error:
+        fail(str(error))

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from media.settings import Settings
 from stores.catalog.base import Catalog
@@ -56,6 +57,15 @@ def make_worker(settings: Settings, handler: TitleHandler) -> Worker:
         settings.worker.concurrency,
         settings.worker.jobtimeout.total_seconds(),
     )
+
+
+def open_jobs(settings: Settings) -> Jobs:
+    """For whoever only looks: starts nothing. Raises Unavailable if no private Redis runs."""
+    address = _redis_address(settings)
+    if RedisAddress.of(settings.redis) is None and not Path(address.socket or "").exists():
+        where = settings.data.dir.absolute()
+        raise Unavailable(f"no service runs on {where}, and with it no Redis: see `headrace up`")
+    return BullJobs(address)
 
 
 def private_redis(settings: Settings) -> AbstractAsyncContextManager[object]:

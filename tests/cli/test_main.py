@@ -24,7 +24,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], ["up", "api", "origin", "worker", "upload", "media", "playback", "doctor"]),
+        ([], ["up", "api", "origin", "worker", "upload", "media", "playback", "doctor", "jobs"]),
         (["up"], ["--upload", "STREAM_SERVER_PORT=9000", "Ctrl-C"]),
         (["api"], ["control API"]),
         (["origin"], ["CDN"]),
@@ -41,6 +41,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         (["media", "priority"], ["ID", "high", "normal", "low"]),
         (["playback"], ["Example:"]),
         (["doctor"], ["encoders"]),
+        (["jobs"], ["--limit", "--json"]),
     ],
 )
 def test_help_teaches(arguments: list[str], expected: list[str]) -> None:
