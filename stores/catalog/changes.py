@@ -34,6 +34,8 @@ def updated(asset: Asset, changes: Mapping[str, object], *, now_ms: int) -> Writ
     if asset.status is Status.DELETING:
         raise Conflict(f"media {asset.id} is being deleted")
     values: dict[str, Any] = {**changes}
+    if values.get("progress", asset.progress) < asset.progress:
+        values.pop("renditions", None)  # from before those that the record has
     for name in ("progress", "playable"):
         if name in values:  # workers report in any order
             values[name] = max(getattr(asset, name), values[name])

@@ -1,7 +1,5 @@
 """Plans and commits made from nothing, for the tests of the domain."""
 
-from itertools import pairwise
-
 from media.commit import Commit, RenditionFacts, SegmentFacts
 from media.plan import AudioPlan, AudioRung, Plan, Rung, VideoPlan
 from media.publish import plan_rungs
@@ -60,7 +58,7 @@ def _commit(plan: Plan, kind: str, names: list[str], number: int) -> Commit:
 
 def _facts(plan: Plan, kind: str, number: int) -> SegmentFacts:
     boundaries = plan.audio_boundaries if kind == "audio" else plan.video_boundaries
-    start, end = list(pairwise(boundaries))[number]
+    start, end = boundaries[number : number + 2]
     ticks, per_sample = 1, AAC_FRAME_SAMPLES
     if kind == "video":
         assert plan.video is not None

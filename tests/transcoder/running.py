@@ -71,10 +71,12 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, ffmpeg: FfmpegSettings = SMALL) -> AsyncIterator[House]:
+async def house(
+    folder: Path, ffmpeg: FfmpegSettings = SMALL, children: Children | None = None
+) -> AsyncIterator[House]:
     objects = FilesystemObjects(folder / "objects")
     catalog = SqliteCatalog(folder / "catalog.sqlite3")
-    children = Children()
+    children = children or Children()
     try:
         titles = Titles(objects, catalog, Settings(ffmpeg=ffmpeg), children)
         yield House(objects, catalog, titles, children)

@@ -1,5 +1,8 @@
 import asyncio
 import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,12 +13,22 @@ import pytest
 from media.asset import Asset, Failure, Status
 from media.commit import Commit
 from media.keys import INDEX, PLAYLIST, init_name, package_prefix, segment_name, source_key
-from media.plan import Plan
+from media.plan import Chunk, Plan
 from media.publish import publication
-from stores.errors import NotFound
+from media.settings import Settings
+from stores.errors import NotFound, Unavailable
 from stores.jobs.base import Task, TaskFailed
-from tests.transcoder.running import CLIPS, House, house
+from stores.objects.base import Source
+from stores.objects.filesystem import FilesystemObjects
+from tests.transcoder.encoding import planned
+from tests.transcoder.failing import FailingSource
+from tests.transcoder.running import CLIPS, SMALL, House, house
 from tests.transcoder.sources import constant, tone, write_video
+from transcoder import encoder
+from transcoder.child import Children
+from transcoder.messages import Message, Opened
+from transcoder.titles import Titles
+from transcoder.work import Limits
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +205,146 @@ def test_cancelled_task_leaves_no_commit_and_can_run_again(tmp_path: Path, clip:
             assert await here.catalog.commits(media_id, version) == ()
             assert (await here.process(media_id)).status is Status.READY
             await check_package(here)
+
+    asyncio.run(scenario())
+
+
+class RecordingChildren(Children):
+    """Remembers what it is asked to run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chunks: list[Chunk] = []
+
+    @asynccontextmanager
+    async def run(
+        self, function: Callable[..., None], *arguments: object, limits: Limits
+    ) -> AsyncIterator[AsyncIterator[Message]]:
+        self.chunks += [argument for argument in arguments if isinstance(argument, Chunk)]
+        async with super().run(function, *arguments, limits=limits) as messages:
+            yield messages
+
+
+async def stopped_after_first_commit(here: House, media_id: str, task: Task) -> None:
+    """As a draining worker hands a task back."""
+    running = asyncio.create_task(here.titles.run(media_id, task))
+    version = (await plan_of(here)).version
+    while not await here.catalog.commits(media_id, version):
+        await asyncio.sleep(0.002)
+    running.cancel()
+    await asyncio.wait([running])
+
+
+def test_task_that_was_handed_back_goes_on_where_it_stopped(tmp_path: Path, clip: Path) -> None:
+    async def scenario() -> None:
+        children = RecordingChildren()
+        async with house(tmp_path, children=children) as here:
+            media_id = await here.upload(clip)
+            tasks = {task.name: task for task in await here.titles.plan(media_id)}
+            plan = await plan_of(here)
+            await stopped_after_first_commit(here, media_id, tasks["video-00000"])
+            committed = await here.catalog.commits(media_id, plan.version)
+            assert [commit.task for commit in committed] == ["video-00000"]
+            await here.titles.run(media_id, tasks["video-00000"])
+            assert children.chunks == [Chunk(0, 0, 2), Chunk(0, 1, 1)]
+            assert (await here.process(media_id)).status is Status.READY
+            await check_package(here)
+
+    asyncio.run(scenario())
+
+
+def test_title_that_is_tried_again_keeps_what_was_committed(tmp_path: Path, clip: Path) -> None:
+    async def scenario() -> None:
+        children = RecordingChildren()
+        async with house(tmp_path, children=children) as here:
+            media_id = await here.upload(clip)
+            tasks = await here.titles.plan(media_id)
+            plan = await plan_of(here)
+            await here.titles.run(media_id, tasks[0])
+            await here.titles.fail(media_id, Failure("timeout", "it took too long", True))
+            assert (await here.catalog.get(media_id)).status is Status.FAILED
+            before = await here.catalog.commits(media_id, plan.version)
+            await here.catalog.transition(media_id, Status.QUEUED, {"error": None})
+            children.chunks.clear()
+            asset = await here.process(media_id)
+            assert (asset.status, asset.error, asset.progress) == (Status.READY, None, 1.0)
+            assert await plan_of(here) == plan
+            assert set(before) <= set(await here.catalog.commits(media_id, plan.version))
+            assert sorted(chunk.index for chunk in children.chunks) == [
+                chunk.index for chunk in plan.chunks()[1:]
+            ]
+            await check_package(here)
+
+    asyncio.run(scenario())
+
+
+def test_title_with_a_wrong_package_is_made_anew(tmp_path: Path, clip: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as here:
+            media_id = await here.upload(clip)
+            tasks = await here.titles.plan(media_id)
+            version = (await plan_of(here)).version
+            for task in tasks:
+                await here.titles.run(media_id, task)
+            part = (await here.catalog.commits(media_id, version))[0].renditions[0]
+            key = f"{package_prefix(media_id, version)}{part.name}/{part.segments[0].name}"
+            await here.objects.delete(key)
+            with pytest.raises(TaskFailed) as failed:
+                await here.titles.join(media_id)
+            await here.titles.fail(media_id, failed.value.failure)
+            await here.catalog.forget_plan(media_id)
+            await here.catalog.transition(media_id, Status.QUEUED, {"error": None})
+            asset = await here.process(media_id)
+            assert (asset.status, asset.error) == (Status.READY, None)
+            await check_package(here)
+
+    asyncio.run(scenario())
+
+
+def test_worker_without_the_encoder_of_a_title_leaves_it_to_others(
+    tmp_path: Path, clip: Path
+) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as here:
+            media_id = await here.upload(clip)
+            probed_plan = planned(clip)
+            assert probed_plan.video is not None
+            video = replace(probed_plan.video, encoder=encoder.HARDWARE)
+            await here.catalog.put_plan(media_id, replace(probed_plan, video=video))
+            tasks = await here.titles.plan(media_id)
+            if await can_encode(here, encoder.HARDWARE):
+                pytest.skip("this machine has the hardware")
+            with pytest.raises(Unavailable, match="has no h264_nvenc"):
+                await here.titles.run(media_id, tasks[0])
+            assert (await here.catalog.get(media_id)).status is Status.PROCESSING
+            await here.titles.run(media_id, tasks[-1])  # its sound needs no such encoder
+
+    asyncio.run(scenario())
+
+
+async def can_encode(here: House, name: str) -> bool:
+    limits = Limits(time_s=30, cpu_s=30)
+    async with here.children.run(encoder.try_encoder, name, limits=limits) as messages:
+        answers = [message async for message in messages]
+    return isinstance(answers[0], Opened) and answers[0].works
+
+
+def test_source_that_is_away_makes_the_task_wait(tmp_path: Path, clip: Path) -> None:
+    class DistantObjects(FilesystemObjects):
+        async def source(self, key: str, *, etag: str | None = None) -> Source:
+            return FailingSource(str(clip), 1000, "away")
+
+    async def scenario() -> None:
+        async with house(tmp_path) as here:
+            media_id = await here.upload(clip)
+            tasks = await here.titles.plan(media_id)
+            objects = DistantObjects(tmp_path / "objects")
+            distant = Titles(objects, here.catalog, Settings(ffmpeg=SMALL), here.children)
+            for task in tasks:
+                with pytest.raises(Unavailable, match="network"):
+                    await distant.run(media_id, task)
+            await distant.close()
+            await objects.close()
 
     asyncio.run(scenario())
 

@@ -352,5 +352,29 @@ def test_much_damage_is_refused_with_a_place(tmp_path: Path, share: float) -> No
     assert not failed.value.failure.retryable
 
 
+@pytest.mark.parametrize("name", ["open-gop.mp4", "ntsc.mp4", "interlaced.mp4", "a.ts", "a.avi"])
+def test_chunk_begun_later_shows_the_same_frames(tmp_path: Path, name: str) -> None:
+    """Where another run has committed its first segments."""
+    clip = (SOURCES | IN_ORDER)[name](tmp_path / name)
+    plan = planned(clip)
+    whole = encoded_video(clip, plan)
+    last: list[Message] = []
+    only = Chunk(0, plan.segment_count - 1, 1)
+    encode_chunk(last.append, LocalFile(str(clip)), plan, only)
+    shown = numbers(last, "180p")
+    assert shown == numbers(whole, "180p")[-len(shown) :]
+    assert {m for m in last if isinstance(m, InitSegment)} <= set(whole)
+    segments = [m for m in last if isinstance(m, MediaSegment) and m.rendition == "180p"]
+    (end,) = (
+        m
+        for m in whole
+        if isinstance(m, MediaSegment)
+        and (m.rendition, m.number) == ("180p", plan.segment_count - 1)
+    )
+    assert [(m.number, m.decode_time, m.duration) for m in segments] == [
+        (end.number, end.decode_time, end.duration)
+    ]
+
+
 def test_source_that_cannot_be_sought_says_so(tmp_path: Path) -> None:
     assert not probed(IN_ORDER["a.ts"](tmp_path / "a.ts")).seekable

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.asset import TRANSITIONS, Failure, Status
+from media.asset import TRANSITIONS, AssetType, Failure, RenditionInfo, Status
 from media.event import PROGRESS_STEPS, Event, EventKind, event_kind
 from stores.catalog.changes import created, moved, unplanned, updated
 from stores.errors import Conflict
@@ -65,6 +65,14 @@ def test_progress_and_playable_never_go_back(
     title = replace(asset("m"), progress=0.5, playable=True)
     after = updated(title, changes, now_ms=5).asset
     assert (after.progress, after.playable) == (progress, playable)
+
+
+@pytest.mark.parametrize(("progress", "is_told"), [(0.4, False), (0.5, True), (0.6, True)])
+def test_renditions_are_not_those_of_an_earlier_moment(progress: float, is_told: bool) -> None:
+    before = replace(asset("m"), progress=0.5)
+    old = RenditionInfo("720p", AssetType.VIDEO, "avc1", 1280, 720, 30.0, 1, 1)
+    after = updated(before, {"progress": progress, "renditions": (old,)}, now_ms=5).asset
+    assert after.renditions == ((old,) if is_told else before.renditions)
 
 
 def test_retry_takes_back_what_the_failure_said() -> None:
