@@ -38,13 +38,14 @@ CLAIMABLE_KEY = f"attribute_not_exists(pk) OR {EXPIRY} <= :now"
 async def read_events(table: Table, media_id: str, after: int, limit: int) -> tuple[Event, ...]:
     values = {
         ":pk": text(events_pk(media_id)),
-        ":first": text(event_sk(after + 1)),
+        ":first": text(event_sk(min(after + 1, LAST_EVENT))),
         ":last": text(event_sk(LAST_EVENT)),
     }
     query = Query("pk = :pk AND sk BETWEEN :first AND :last", values, limit=limit)
     found: list[Event] = []
+    now_ms = _now_ms()
     async for page in table.pages(query):
-        found += [event_of(item) for item in page if not _expired(item)]
+        found += [event_of(item) for item in page if not _expired(item, now_ms)]
         if len(found) >= limit:
             break
     return tuple(found[:limit])
@@ -60,7 +61,7 @@ async def claim_deliveries(
         items = await table.get_many([key_of(item) for item in page])
         due = [item for item in items if _due_ms(item) <= now_ms]  # the index may be late
         for item in sorted(due, key=_due_ms)[: limit - len(claimed)]:
-            if await _claim(table, item, now_ms + lease_ms):
+            if await _claim(table, item, now_ms, now_ms + lease_ms):
                 claimed.append(_delivery(item, now_ms + lease_ms))
         if len(claimed) >= limit:
             break
@@ -116,10 +117,10 @@ async def release_key(table: Table, user_id: str, given: str, media_id: str) -> 
         return  # it stands for another title, or for none
 
 
-async def _claim(table: Table, item: Item, until_ms: int) -> bool:
+async def _claim(table: Table, item: Item, now_ms: int, until_ms: int) -> bool:
     key, values = key_of(item), {":held": item["work_sort"]}
     try:
-        if _expired(item):  # and its events
+        if _expired(item, now_ms):  # and its events
             await table.write(delete_if(table.name, key, HELD, values))
             return False
         values[":until"] = text(padded(until_ms))
@@ -142,8 +143,8 @@ def _due_ms(item: Item) -> int:
     return int(text_of(item, "work_sort")) if "work_sort" in item else 2**63
 
 
-def _expired(item: Item) -> bool:
-    return number_of(item, EXPIRY) <= _now_ms() // 1000
+def _expired(item: Item, now_ms: int) -> bool:
+    return number_of(item, EXPIRY) <= now_ms // 1000
 
 
 def _now_ms() -> int:

@@ -13,6 +13,8 @@ from stores.catalog.records import EVENT, dump, load
 from stores.catalog.schema import transaction
 from stores.errors import Conflict
 
+LAST_EVENT = 2**63 - 1  # that SQLite can count to
+
 CLAIMABLE = """SELECT media_id, delivered, attempts FROM deliveries
     WHERE due_at_ms <= ? AND expires_at_ms > ? ORDER BY due_at_ms LIMIT ?"""
 
@@ -50,7 +52,7 @@ def read_events(
     rows = connection.execute(
         """SELECT record FROM events WHERE media_id = ? AND number > ? AND expires_at_ms > ?
             ORDER BY number LIMIT ?""",
-        (media_id, after, now_ms, limit),
+        (media_id, min(after, LAST_EVENT), now_ms, limit),
     )
     return tuple(load(EVENT, record) for (record,) in rows)
 

@@ -19,6 +19,7 @@ from media.asset import (
     SourceInfo,
     Status,
 )
+from media.plan import Plan
 from stores.catalog.base import Catalog, InvalidCursor
 from stores.errors import Conflict, NotFound
 from tests.stores.catalog.backends import CatalogBackend
@@ -81,6 +82,7 @@ def test_unknown_title(backend: CatalogBackend) -> None:
             catalog.transition("m", Status.QUEUED),
             catalog.update("m", {"title": "x"}),
             catalog.put_plan("m", plan()),
+            catalog.forget_plan("m"),
         ):
             with pytest.raises(NotFound, match="media m does not exist"):
                 await operation
@@ -248,6 +250,95 @@ def test_commit_needs_a_title_in_processing(backend: CatalogBackend, status: Sta
         processing = status is Status.PROCESSING
         assert await catalog.commit("m", "1", commit("audio-00000")) is processing
         assert len(await catalog.commits("m", "1")) == int(processing)
+
+    backend.run(body)
+
+
+RANGES = [
+    ("", 0, ["audio-00000", "audio-00009", "audio-00010", "video-00000", "video-00007"]),
+    ("audio", 0, ["audio-00000", "audio-00009", "audio-00010"]),
+    ("audio", 9, ["audio-00009", "audio-00010"]),
+    ("audio", 10, ["audio-00010"]),
+    ("audio", 11, []),
+    ("video", 1, ["video-00007"]),
+    ("vide", 0, []),
+]
+
+
+@pytest.mark.parametrize(("kind", "start", "expected"), RANGES)
+def test_commits_of_one_kind_from_a_number_on(
+    backend: CatalogBackend, kind: str, start: int, expected: list[str]
+) -> None:
+    async def body(catalog: Catalog) -> None:
+        await catalog.create(asset("m"))
+        for step in PATHS[Status.PROCESSING]:
+            await catalog.transition("m", step)
+        for task in RANGES[0][2]:
+            await catalog.commit("m", "1", commit(task))
+            await catalog.commit("m", "11", commit(task))
+        found = await catalog.commits("m", "1", kind=kind, start=start)
+        assert [one.task for one in found] == expected
+
+    backend.run(body)
+
+
+async def fail(catalog: Catalog) -> Plan:
+    await catalog.create(asset("m"))
+    stored = await catalog.put_plan("m", plan())
+    for step in PATHS[Status.PROCESSING]:
+        await catalog.transition("m", step)
+    for number in range(150):  # more than DynamoDB deletes at once
+        await catalog.commit("m", stored.version, commit(f"video-{number:05d}"))
+    changes = {"playable": True, "progress": 0.5, "renditions": FULL.renditions}
+    await catalog.update("m", changes)
+    await catalog.transition("m", Status.FAILED, {"error": FULL.error})
+    return stored
+
+
+def test_failed_title_is_planned_anew(backend: CatalogBackend) -> None:
+    async def body(catalog: Catalog) -> None:
+        version = (await fail(catalog)).version
+        for _ in range(2):
+            await catalog.forget_plan("m")
+            title = await catalog.get("m")
+            assert (title.version, title.playable, title.progress) == (None, False, 0.0)
+            assert (title.renditions, title.error) == ((), FULL.error)
+            assert await catalog.get_plan("m") is None
+            assert await catalog.commits("m", version) == ()
+        title = await catalog.transition("m", Status.QUEUED, {"error": None})
+        assert title.error is None
+        assert await catalog.put_plan("m", plan(200)) == plan(200)
+        await catalog.transition("m", Status.PROCESSING)
+        assert await catalog.commit("m", version, commit("video-00000")) is True
+
+    backend.run(body)
+
+
+def test_failed_title_is_tried_again_with_what_it_has(backend: CatalogBackend) -> None:
+    async def body(catalog: Catalog) -> None:
+        stored = await fail(catalog)
+        await catalog.transition("m", Status.QUEUED, {"error": None})
+        await catalog.transition("m", Status.PROCESSING)
+        assert await catalog.get_plan("m") == stored
+        assert len(await catalog.commits("m", stored.version)) == 150
+        assert await catalog.commit("m", stored.version, commit("video-00000", size=2)) is False
+        assert await catalog.commit("m", stored.version, commit("video-00150")) is True
+
+    backend.run(body)
+
+
+@pytest.mark.parametrize("status", sorted(PATHS.keys() - {Status.FAILED}))
+def test_plan_of_a_title_that_has_not_failed_is_kept(
+    backend: CatalogBackend, status: Status
+) -> None:
+    async def body(catalog: Catalog) -> None:
+        await catalog.create(asset("m"))
+        await catalog.put_plan("m", plan())
+        for step in PATHS[status]:
+            await catalog.transition("m", step)
+        with pytest.raises(Conflict, match="its plan is kept"):
+            await catalog.forget_plan("m")
+        assert await catalog.get_plan("m") == plan()
 
     backend.run(body)
 

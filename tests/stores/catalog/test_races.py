@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from multiprocessing.connection import Connection
@@ -18,6 +19,7 @@ from tests.stores.racing import RUNNERS, race, wait_for_start
 from tests.stores.victims import kill_moments, pause, victim
 
 ROUNDS = 15
+OPENINGS = {"sqlite": ROUNDS, "dynamodb": 3}
 
 Attempt = Callable[[Catalog, str, int], Coroutine[None, None, bool]]
 
@@ -42,12 +44,18 @@ async def put_plan(catalog: Catalog, media_id: str, number: int) -> bool:
     return await catalog.put_plan(media_id, mine) == mine
 
 
+async def claim_key(catalog: Catalog, media_id: str, number: int) -> bool:
+    return await catalog.claim_key("ann", media_id, str(number)) == str(number)
+
+
 async def winner(catalog: Catalog, attempt: Attempt, media_id: str) -> int:
     """Who has won, from what the catalog holds now."""
     if attempt is create:
         return int((await catalog.get(f"new-{media_id}")).user_id.removeprefix("user"))
     if attempt is transition:
         return int((await catalog.get(media_id)).title)
+    if attempt is claim_key:
+        return int(await catalog.claim_key("ann", media_id, "late"))
     if attempt is put_commit:
         (only,) = await catalog.commits(media_id, "1")
         return only.renditions[0].segments[0].size
@@ -74,7 +82,7 @@ def contestant(backend: CatalogBackend, attempt: Attempt, number: int) -> list[b
 
 
 @pytest.mark.parametrize("runners", RUNNERS)
-@pytest.mark.parametrize("attempt", [create, transition, put_commit, put_plan])
+@pytest.mark.parametrize("attempt", [create, transition, put_commit, put_plan, claim_key])
 def test_one_of_racing_writers_wins(
     backend: CatalogBackend, attempt: Attempt, runners: str
 ) -> None:
@@ -127,6 +135,71 @@ def test_racing_updates_all_count(backend: CatalogBackend, runners: str) -> None
     asyncio.run(judge())
 
 
+def committing_contestant(backend: CatalogBackend, number: int) -> int:
+    """The first one stops the work of the others."""
+
+    async def body() -> int:
+        async with backend.open() as catalog:
+            wait_for_start()
+            if number == 0:
+                while len(await catalog.commits("m", "1")) < 20:
+                    pass
+                await catalog.transition("m", Status.FAILED)
+                return -len(await catalog.commits("m", "1"))
+            count = 0
+            while await catalog.commit("m", "1", commit(f"video-{100 * number + count:05d}")):
+                count += 1
+            return count
+
+    return asyncio.run(body())
+
+
+@pytest.mark.parametrize("runners", RUNNERS)
+def test_no_commit_lands_after_the_title_has_failed(backend: CatalogBackend, runners: str) -> None:
+    async def prepare() -> None:
+        async with backend.open() as catalog:
+            await catalog.create(asset("m"))
+            for step in (Status.QUEUED, Status.PROCESSING):
+                await catalog.transition("m", step)
+
+    asyncio.run(prepare())
+    seen, *counts = race(runners, partial(committing_contestant, backend))
+    assert -seen == sum(counts)
+
+    async def judge() -> None:
+        async with backend.open() as catalog:
+            assert len(await catalog.commits("m", "1")) == sum(counts)
+
+    asyncio.run(judge())
+
+
+def delivering_contestant(backend: CatalogBackend, number: int) -> list[str]:
+    async def body() -> list[str]:
+        claimed: list[str] = []
+        async with backend.open() as catalog:
+            wait_for_start()
+            late_ms = time.time_ns() // 1_000_000 + 1000
+            while some := await catalog.claim_deliveries(late_ms, lease_ms=60_000, limit=3):
+                claimed += [delivery.media_id for delivery in some]
+        return claimed
+
+    return asyncio.run(body())
+
+
+@pytest.mark.parametrize("runners", RUNNERS)
+def test_title_is_delivered_by_one(backend: CatalogBackend, runners: str) -> None:
+    media_ids = {f"m{number}" for number in range(20)}
+
+    async def prepare() -> None:
+        async with backend.open() as catalog:
+            for media_id in media_ids:
+                await catalog.create(asset(media_id))
+
+    asyncio.run(prepare())
+    claimed = list(itertools.chain(*race(runners, partial(delivering_contestant, backend))))
+    assert sorted(claimed) == sorted(media_ids)
+
+
 def opening_contestant(backend: CatalogBackend, number: int) -> None:
     async def body(place: CatalogBackend) -> None:
         wait_for_start()
@@ -134,7 +207,7 @@ def opening_contestant(backend: CatalogBackend, number: int) -> None:
             await catalog.check()
             await catalog.create(asset(f"m{number}"))
 
-    for number_of_round in range(ROUNDS):
+    for number_of_round in range(OPENINGS[backend.name]):
         asyncio.run(body(backend.another(number_of_round)))
 
 
@@ -143,7 +216,7 @@ def test_new_catalog_is_opened_by_many_at_once(backend: CatalogBackend, runners:
     count = len(race(runners, partial(opening_contestant, backend)))
 
     async def judge() -> None:
-        for number_of_round in range(ROUNDS):
+        for number_of_round in range(OPENINGS[backend.name]):
             async with backend.another(number_of_round).open() as catalog:
                 titles = await catalog.list_by_status([Status.UPLOADING])
                 assert {title.id for title in titles} == {f"m{n}" for n in range(count)}
