@@ -13,6 +13,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from cli.answering import answer_at_once
 from cli.config import ConfigError, load_settings
 from cli.logs import configure_logging
 from cli.process import allow_many_connections
@@ -103,4 +104,6 @@ def _application(role: Role, settings: Settings) -> object:
         case Role.ORIGIN:
             objects = open_objects(settings)
             keys = load_keys(settings.signing, settings.data.dir)
-            return OriginRSGI(create_origin(objects, keys, settings), objects)
+            application = OriginRSGI(create_origin(objects, keys, settings), objects)
+            answer_at_once(application.answer)
+            return application

@@ -1,6 +1,6 @@
 cimport cython
 
-from native.lru cimport LruCache
+from native.cache cimport LruCache
 from native.token cimport TokenVerifier
 
 @cython.final

@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from typing import Final, final
 
-from native.lru import LruCache
+from native.cache import LruCache
 from native.token import TokenVerifier
 
 ALLOWED_METHODS: Final[str]

@@ -11,7 +11,7 @@ from cpython.unicode cimport PyUnicode_1BYTE_DATA, PyUnicode_GET_LENGTH
 from libc.string cimport memchr, memcmp
 
 from native.http cimport PARTIAL, UNSATISFIABLE, ByteRange, byte_range, gzip_accepted, none_match
-from native.lru cimport LruCache
+from native.cache cimport LruCache
 from native.token cimport MAX_TOKEN_CHARACTERS, Grant, TokenVerifier
 
 cdef extern from "Python.h":

@@ -1,6 +1,6 @@
 cimport cython
 
-from native.lru cimport LruCache
+from native.cache cimport LruCache
 
 cpdef enum:
     MAX_TOKEN_CHARACTERS = 1024  # what CloudFront's own verifier accepts

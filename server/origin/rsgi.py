@@ -51,24 +51,34 @@ class OriginRSGI:
         loop.run_until_complete(self._objects.close())
 
     def __rsgi__(self, scope: HttpScope, protocol: HttpProtocol) -> Awaitable[None]:
-        header = scope.headers.get  # each access to `headers` copies them all
-        answer = self._origin.respond(
-            Request(
-                scope.method,
-                scope.path,
-                range=header("range"),
-                if_range=header("if-range"),
-                if_none_match=header("if-none-match"),
-                accept_encoding=header("accept-encoding"),
-            )
-        )
+        answer = self._origin.respond(_request(scope))
         if isinstance(answer, Miss):
             return self._fill(answer, protocol)
         _send(protocol, answer)
         return _ANSWERED
 
+    def answer(self, scope: HttpScope, protocol: HttpProtocol) -> bool:
+        """Answer what needs no waiting, on any thread; False for the rest, which is untouched."""
+        answer = self._origin.respond(_request(scope))
+        if isinstance(answer, Miss):
+            return False
+        _send(protocol, answer)
+        return True
+
     async def _fill(self, miss: Miss, protocol: HttpProtocol) -> None:
         _send(protocol, await self._origin.fill(miss))
+
+
+def _request(scope: HttpScope) -> Request:
+    header = scope.headers.get  # each access to `headers` copies them all
+    return Request(
+        scope.method,
+        scope.path,
+        range=header("range"),
+        if_range=header("if-range"),
+        if_none_match=header("if-none-match"),
+        accept_encoding=header("accept-encoding"),
+    )
 
 
 def _send(protocol: HttpProtocol, response: Response) -> None:

@@ -3,12 +3,15 @@
 <root>/objects    the store
 <root>/reads      a line per object read
 <root>/hold       while this exists, reads wait
+<root>/block      while this exists, a read keeps the whole event loop from working
 """
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
+from cli.answering import answer_at_once
 from media.settings import OriginSettings, Settings
 from server.origin.app import create_origin
 from server.origin.asgi import OriginASGI
@@ -28,12 +31,15 @@ class WatchedObjects(FilesystemObjects):
         super().__init__(root / "objects")
         self._reads = root / "reads"
         self._hold = root / "hold"
+        self._block = root / "block"
 
     async def get(self, key: str) -> tuple[bytes, ObjectInfo]:
         with self._reads.open("a") as file:
             file.write(key + "\n")
         while self._hold.exists():
             await asyncio.sleep(0.005)
+        while self._block.exists():
+            time.sleep(0.005)
         if "unavailable" in key:
             raise Unavailable("the store is away")
         return await super().get(key)
@@ -41,7 +47,9 @@ class WatchedObjects(FilesystemObjects):
 
 def rsgi() -> OriginRSGI:
     objects = WatchedObjects(Path(os.environ[ROOT]))
-    return OriginRSGI(create_origin(objects, KEYS, SETTINGS), objects)
+    application = OriginRSGI(create_origin(objects, KEYS, SETTINGS), objects)
+    answer_at_once(application.answer)
+    return application
 
 
 def asgi() -> OriginASGI:

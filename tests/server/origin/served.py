@@ -77,13 +77,14 @@ class Server:
         return lines.count(f"v/m1/1/{name}")
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        hold = self.root / "hold"
-        hold.touch()
+    def holding(self, how: str = "hold") -> Iterator[None]:
+        """`hold` or `block`, see `process`."""
+        file = self.root / how
+        file.touch()
         try:
             yield
         finally:
-            hold.unlink()
+            file.unlink()
 
 
 def path_of(name: str, token: str = TOKEN) -> str:

@@ -203,7 +203,7 @@ def test_a_hundred_requests_for_a_cold_object_read_it_once(server: Server) -> No
     path = server.store("720p/wanted.m4s", SEGMENT)
 
     async def ask_at_once() -> list[bytes]:
-        with server.held():
+        with server.holding():
             asking = [asyncio.create_task(fetch(server.port, path)) for _ in range(100)]
             await asyncio.to_thread(wait_until, lambda: server.reads("720p/wanted.m4s"), "a read")
             refused = await asyncio.gather(*(fetch(server.port, "/t/") for _ in range(100)))
@@ -221,7 +221,7 @@ def test_a_client_that_leaves_takes_nothing_from_the_others(server: Server) -> N
     path = server.store("720p/left.m4s", SEGMENT)
 
     async def leave_and_ask() -> bytes:
-        with server.held():
+        with server.holding():
             _, first = await asyncio.open_connection("127.0.0.1", server.port)
             first.write(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
             await asyncio.to_thread(wait_until, lambda: server.reads("720p/left.m4s"), "a read")

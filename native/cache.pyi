@@ -4,8 +4,7 @@ _V = TypeVar("_V")
 
 ENTRY_OVERHEAD_BYTES: Final[int]
 
-@final
-class LruCache(Generic[_V]):
+class Cache(Generic[_V]):
     budget_bytes: int
     largest_bytes: int
     bytes: int
@@ -18,3 +17,12 @@ class LruCache(Generic[_V]):
     def get(self, key: str, now_s: float) -> _V | None: ...
     def put(self, key: str, value: _V, size: int, expires_at_s: float) -> bool: ...
     def purge(self, prefix: str) -> int: ...
+
+@final
+class LruCache(Cache[_V]): ...
+
+@final
+class SieveCache(Cache[_V]): ...
+
+@final
+class S3FifoCache(Cache[_V]): ...
