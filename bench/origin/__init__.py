@@ -1,0 +1,1 @@
+"""Headrace's origin beside nginx, Varnish and Starlette: CPU per request, on pinned cores."""
