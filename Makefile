@@ -10,7 +10,7 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run up-aws-local test debug check format bench native player setup setup-dev setup-aws-local tools-run tools-test clean
+.PHONY: help run up-aws-local test debug check format bench bench-origin native player setup setup-dev setup-aws-local tools-run tools-test tools-bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 16
@@ -47,6 +47,9 @@ format:  ## let ruff and the player page's formatter rewrite what they can
 bench: setup-dev tools-test  ## speed of transcoding beside ffmpeg, and time to playable
 	@$(BIN)/python -m bench.transcode
 
+bench-origin: setup-dev tools-bench  ## the origin beside nginx, Varnish and Starlette: CPU per request
+	@$(BIN)/python -m bench.origin
+
 native: $(VENV)/.native  ## compile the Cython modules
 player: $(PLAYER)/dist/index.html  ## build the player page
 
@@ -54,7 +57,7 @@ setup: tools-run $(VENV)/.installed native player
 setup-dev: setup $(VENV)/.installed-dev
 setup-aws-local: setup-dev $(MINISTACK)/.installed
 
-tools-run tools-test: tools-%:
+tools-run tools-test tools-bench: tools-%:
 	@PYTHON='$(PYTHON)' sh deployments/install-tools.sh $*
 
 # The project is installed without build isolation, so that nothing is fetched twice, and without

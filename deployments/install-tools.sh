@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs what pip and npm cannot: `install-tools.sh run` what building and running needs,
-# `install-tools.sh test` what the tests need on top. Quick and silent when all is there.
+# `install-tools.sh test` what the tests need on top, `install-tools.sh bench` what
+# the peers of the benchmarks are. Quick and silent when all is there.
 # PYTHON names the interpreter that the virtual environment is made from.
 set -eu
 
-purpose=${1:?usage: install-tools.sh run|test}
+purpose=${1:?usage: install-tools.sh run|test|bench}
 python=${PYTHON:-python3}
 missing=
 
@@ -48,6 +49,10 @@ if [ "$purpose" = test ]; then  # the tests call these by name
     need ffmpeg ffmpeg
     need chromium chromium
     need njs njs
+elif [ "$purpose" = bench ]; then
+    need nginx nginx
+    need varnish varnishd
+    need wrk wrk
 else
     need redis-server redis-server valkey-server
 fi
