@@ -2,13 +2,28 @@ from collections.abc import Iterator
 
 import pytest
 
+from deployments.aws_local.servers import AwsServer
 from tests.e2e.clips import ALL, CLIPS, Uploaded
-from tests.e2e.service import Service, running_service
+from tests.e2e.configurations import Aws, Embedded, Install
+from tests.e2e.service import Service
+
+
+@pytest.fixture(scope="session", params=["embedded", "aws"])
+def install(request: pytest.FixtureRequest) -> Iterator[Install]:
+    if request.param == "embedded":
+        yield Embedded
+        return
+    s3: AwsServer = request.getfixturevalue("s3_server")
+    dynamodb: AwsServer = request.getfixturevalue("dynamodb_server")
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in s3.environment().items():
+            environment.setenv(name, value)
+        yield lambda directory: Aws(directory, s3, dynamodb)
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running_service(tmp_path_factory.mktemp("service")) as service:
+def service(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with install(tmp_path_factory.mktemp("service")).running() as service:
         yield service
 
 

@@ -1,31 +1,30 @@
-"""A real `headrace up` on a free port with its own data directory, and a client for it."""
+"""A running installation, and a client for it."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
+import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
-HEADRACE = Path(sys.executable).with_name("headrace")
-START_S = 60
-STOP_S = 60
+from media.keys import media_prefix
+from media.settings import Settings
+from stores.wiring import open_objects
+from tests import service as command
+
 TITLE_S = 900
 
 
 @dataclass(frozen=True)
 class Service:
     url: str
-    data: Path
-    process: "subprocess.Popen[bytes]"
+    processes: list[command.Service]
+    settings: Settings
     client: httpx.Client
+    kill: Callable[[str], None]  # `worker` or `redis-server`, which then come back
 
     def upload(self, clip: Path, **fields: str) -> str:
         """The new title's id."""
@@ -61,43 +60,17 @@ class Service:
         assert answer.status_code == 200, answer.text
         return str(answer.json()["url"])
 
+    def published(self, media_id: str) -> list[str]:
+        """The keys of all objects of the title's packages."""
+        return asyncio.run(_keys(self.settings, media_prefix(media_id)))
 
-@contextmanager
-def running_service(data: Path, *, stop: signal.Signals = signal.SIGINT) -> Iterator[Service]:
-    """Ends it with `stop` and asserts that it ended well."""
-    data.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    environment = os.environ | {"STREAM_SERVER_PORT": str(port), "STREAM_DATA_DIR": str(data)}
-    log = data / "up.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen([HEADRACE, "up"], env=environment, stdout=output, stderr=output)
+    def descendants(self) -> list[psutil.Process]:
+        return [child for process in self.processes for child in process.children()]
+
+
+async def _keys(settings: Settings, prefix: str) -> list[str]:
+    objects = open_objects(settings)
     try:
-        with httpx.Client(base_url=url, headers={"X-User-ID": "tests"}, timeout=60) as client:
-            _wait_until_ready(client, process, log)
-            yield Service(url, data, process, client)
+        return [info.key async for info in objects.list(prefix)]
     finally:
-        if process.poll() is None:
-            process.send_signal(stop)
-        try:
-            status = process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
-    assert status == (-stop if stop is signal.SIGKILL else 0), log.read_text()
-
-
-def _wait_until_ready(client: httpx.Client, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            if client.get("/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError(f"not ready after {START_S} s:\n{log.read_text()}")
+        await objects.close()

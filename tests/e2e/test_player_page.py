@@ -98,18 +98,19 @@ def page(browser: Browser, service: Service, complaints: Complaints) -> Iterator
             f"localStorage.getItem({KEY}) ?? localStorage.setItem({KEY}, {user})"
         )
         page = context.new_page()
-        watch(page, complaints, service.url)
+        own = (service.url, service.settings.origin.publicurl or service.url)
+        watch(page, complaints, own)
         page.goto(service.url)
         yield page
 
 
-def watch(page: Page, complaints: Complaints, origin: str) -> None:
+def watch(page: Page, complaints: Complaints, own: tuple[str, ...]) -> None:
     def on_console(message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             complaints.append(f"console: {message.text}")
 
     def on_request(request: Request) -> None:
-        if not request.url.startswith((origin, "blob:", "data:")):
+        if not request.url.startswith((*own, "blob:", "data:")):
             complaints.append(f"request to {request.url}")
 
     def on_failed(request: Request) -> None:
