@@ -98,6 +98,7 @@ def check_webhook_secret(value: SecretStr) -> SecretStr:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+RedisUrl = Annotated[SecretStr, AfterValidator(check_redis_url)]
 WebOrigin = Annotated[str, AfterValidator(check_origin)]
 StorageClass = Literal["STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"]
 BitRate = Annotated[int, BeforeValidator(parse_bit_rate), Field(gt=0)]
@@ -173,7 +174,7 @@ class RedisSettings(Section):
     username: str | None = None
     password: SecretStr | None = None
     tls: bool = False
-    url: Annotated[SecretStr, AfterValidator(check_redis_url)] | None = None  # of all the above
+    url: RedisUrl | None = None  # instead of all the above
     cluster: bool = False  # it is a Redis Cluster; host is any node of it
     prefix: str = Field("headrace", pattern=r"^[A-Za-z0-9_.-]{1,64}$")  # of all keys
 
