@@ -1,18 +1,20 @@
 """The installation of many machines: S3, DynamoDB and a Redis that they share, each behind a
 proxy; every machine reaches Redis through one of its own, so that it can be cut off alone."""
 
+import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import psutil
 
 from cli.config import parse
 from deployments.aws_local import servers
-from stores.wiring import Stores, open_stores
+from stores.wiring import Stores, create_storage, open_stores
 from tests.chaos.estate import (
     Estate,
     RedisControl,
@@ -126,14 +128,15 @@ def _started_backends(directory: Path, stack: AsyncExitStack) -> _Backends:
 @asynccontextmanager
 async def _direct_stores(backends: _Backends, directory: Path) -> AsyncIterator[Stores]:
     """Past the proxies; buckets and table are made first."""
-    environment = machine_environment(
-        directory / "driver",
-        backends.environment(backends.s3.endpoint, backends.dynamodb.endpoint, backends.redis.port),
+    variables = backends.environment(
+        backends.s3.endpoint, backends.dynamodb.endpoint, backends.redis.port
     )
-    async with open_stores(parse(environment, directory)) as stores:
-        await stores.objects.create()
-        await stores.catalog.create_storage()
-        yield stores
+    settings = parse(machine_environment(directory / "driver", variables), directory)
+    with patch.dict(os.environ, backends.s3.environment()):  # where AWS clients look
+        async for _ in create_storage(settings):
+            pass
+        async with open_stores(settings) as stores:
+            yield stores
 
 
 def _address(endpoint: str) -> Address:

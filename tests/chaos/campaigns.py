@@ -95,13 +95,19 @@ async def run_campaign(
 ) -> Report:
     """What the machines wrote is kept, and named in the report, if anything was violated."""
     directory = Path(mkdtemp(prefix="headrace-chaos-"))
-    clips = make_clips(directory)
-    clips += make_damaged(directory, clips[0])
     storm = Storm(titles, campaign.acts, campaign.arrival_s)
-    async with ESTATES[estate_name](directory, random.Random(seed), campaign.shape) as estate:
-        report = await Run(estate, storm, clips, seed, show).go()
+    report = await run_storm(storm, campaign.shape, estate_name, directory, seed, show)
     if report.violations:
         report.kept = directory
     else:
         rmtree(directory)
     return report
+
+
+async def run_storm(
+    storm: Storm, shape: Shape, estate_name: str, directory: Path, seed: int, show: Show
+) -> Report:
+    clips = make_clips(directory)
+    clips += make_damaged(directory, clips[0])
+    async with ESTATES[estate_name](directory, random.Random(seed), shape) as estate:
+        return await Run(estate, storm, clips, seed, show).go()

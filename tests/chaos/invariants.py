@@ -1,6 +1,7 @@
 """What must hold when everything is over, whatever has happened."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from media import keys
@@ -105,6 +106,27 @@ async def _package_problems(estate: Estate, title: Title, asset: Asset) -> list[
     return found
 
 
+async def late_commits(estate: Estate, titles: Sequence[Title]) -> tuple[int, list[str]]:
+    """How many late results of zombies were refused, and what is wrong: each title that is over is
+    told, as by a worker that has slept through it all, of a segment with other bytes."""
+    refused, found = 0, []
+    for title in titles:
+        if title.is_doomed or len(title.media_ids) != 1:
+            continue
+        asset = await estate.catalog.get(title.media_id)
+        before = asset.version and await estate.catalog.commits(asset.id, asset.version)
+        for commit in (before or ())[:1]:
+            assert asset.version is not None
+            late = replace(commit, renditions=())
+            if await estate.catalog.commit(asset.id, asset.version, late):
+                found.append(f"{asset.id} took a late commit of {commit.task}")
+            elif await estate.catalog.commits(asset.id, asset.version) != before:
+                found.append(f"{asset.id} was changed by a late commit of {commit.task}")
+            else:
+                refused += 1
+    return refused, found
+
+
 async def _object_problems(estate: Estate, key: str, size: int) -> list[str]:
     data = await _read(estate, key)
     if data is None:
@@ -119,19 +141,6 @@ async def _read(estate: Estate, key: str) -> bytes | None:
         return (await estate.objects.get(key))[0]
     except NotFound:
         return None
-
-
-async def fingerprint(estate: Estate, title: Title) -> frozenset[str]:
-    """The names of all segments, which hold the hashes of their bytes."""
-    asset = await estate.catalog.get(title.media_id)
-    assert asset.version is not None
-    commits = await estate.catalog.commits(asset.id, asset.version)
-    return frozenset(
-        f"{part.name}/{segment.name}"
-        for commit in commits
-        for part in commit.renditions
-        for segment in part.segments
-    )
 
 
 async def _duplicate_problems(estate: Estate, alive: Sequence[Title]) -> list[str]:

@@ -22,7 +22,6 @@ from tests.chaos.estate import Estate, signing_keys
 from tests.chaos.titles import Client, Title
 from tests.chaos.watcher import Read, Unreadable, Watcher
 
-LAST_UPLOAD_TO_CALM_S = 60.0
 POLL_S = 0.2
 PARALLEL_UPLOADS = 4
 DONE = frozenset({Status.READY, Status.FAILED})
@@ -35,6 +34,7 @@ class Storm:
     arrival_s: float = 1.0  # mean time between two uploads
     damaged_share: float = 0.12
     deleted_share: float = 0.1
+    calm_after_s: float = 60.0  # the last upload, should titles not be done before
     settle_s: float = 240.0
 
 
@@ -111,6 +111,9 @@ class Run:
             for watcher in watchers:
                 await self._last_look(watcher)
         found = await invariants.violations(self._estate, self._titles)
+        refused, taken = await invariants.late_commits(self._estate, self._titles)
+        self._tally.done["late commit by the driver, refused"] += refused
+        found += taken
         if not settled:
             found.insert(0, f"not settled within {self._storm.settle_s:.0f} s")
         await self._client.close()
@@ -140,7 +143,7 @@ class Run:
         try:
             self._phase("storm")
             await self._upload_all()
-            await self._settled(LAST_UPLOAD_TO_CALM_S)
+            await self._settled(self._storm.calm_after_s)
         finally:
             self._calm.set()
             self._phase("calming")
