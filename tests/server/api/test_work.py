@@ -8,11 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from media.asset import Asset, Failure, Status
+from media.asset import Asset, Failure, Priority, Status
 from media.keys import source_key
 from media.plan import Plan
 from stores.catalog.sqlite import SqliteCatalog
 from stores.jobs.base import Task, TaskFailed, TitleHandler
+from stores.jobs.bull import BullJobs
 from stores.jobs.embedded import EmbeddedRedis
 from stores.jobs.worker import BullWorker
 from tests.server.api.forms import CONTENT_TYPE, file_part, form, part
@@ -140,22 +141,22 @@ def test_priority_of_a_title_that_comes_yet_is_kept(client: httpx.Client) -> Non
     assert more_waiting(client, before) == {"high": 1}
 
 
-def test_priority_beats_a_confirmation_at_the_same_moment(client: httpx.Client) -> None:
-    """Whoever comes last to the engine, it holds what the record says."""
+def test_priority_set_between_a_confirmation_and_its_job_holds(
+    server: Server, client: httpx.Client
+) -> None:
     before = waiting(client)
-    targets = [presign(client) for _ in range(8)]
-    for target in targets:
-        put_as_to_s3(target, b"bytes")
+    target = presign(client)
+    put_as_to_s3(target, b"bytes")
+    advance(server.data, target["id"], Status.QUEUED)
+    assert post(client, target["id"], "priority", priority="high").status_code == 200
 
-    def meet(media_id: str) -> None:
-        with ThreadPoolExecutor(2) as pool:
-            pool.submit(confirm, client, media_id)
-            pool.submit(post, client, media_id, "priority", priority="high")
+    async def enqueue() -> None:
+        jobs = BullJobs(EmbeddedRedis(server.data / "run").address)
+        await jobs.enqueue(target["id"], Priority.NORMAL)
+        await jobs.close()
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(meet, (target["id"] for target in targets)))
-    assert {shown(client, target["id"]) for target in targets} == {("queued", "high")}
-    assert more_waiting(client, before) == {"high": len(targets)}
+    asyncio.run(enqueue())
+    assert more_waiting(client, before) == {"high": 1}
 
 
 FINISHED: dict[str, list[Status]] = {
