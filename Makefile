@@ -10,7 +10,7 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run up-aws-local test debug check format bench bench-origin native player setup setup-dev setup-aws-local tools-run tools-test tools-bench clean
+.PHONY: help run up-aws-local test chaos debug check format bench bench-origin native player setup setup-dev setup-aws-local tools-run tools-test tools-bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 16
@@ -24,6 +24,9 @@ up-aws-local: setup-aws-local  ## the same on local S3, DynamoDB and Redis serve
 
 test: setup-dev tools-test setup-aws-local tests/node_modules/.installed  ## run all tests; ARGS="tests/cli -x" some
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: setup-dev tools-test setup-aws-local  ## kill, freeze, part and starve installations; ARGS="--only s3 --seed 1" some
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 debug: setup-dev  ## run the tests of the native modules on a build that checks itself
 	@mkdir -p build/debug/native && cp native/__init__.py build/debug/native

@@ -49,6 +49,7 @@ if [ "$purpose" = test ]; then  # the tests call these by name
     need ffmpeg ffmpeg
     need chromium chromium
     need njs njs
+    need faketime faketime
 elif [ "$purpose" = bench ]; then
     need nginx nginx
     need varnish varnishd
