@@ -19,7 +19,7 @@ import io
 import itertools
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -246,9 +246,10 @@ class S3Objects(ObjectStore):
 
     async def _abort(self, bucket: str, upload: MultipartUploadTypeDef) -> None:
         async with self._s3.calling(bucket, f"the upload of {upload['Key']}") as client:
-            await client.abort_multipart_upload(
-                Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-            )
+            with suppress(client.exceptions.NoSuchUpload):  # ended by somebody else meanwhile
+                await client.abort_multipart_upload(
+                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
 
 
 def _unquoted(etag: str) -> str:

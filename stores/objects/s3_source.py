@@ -18,12 +18,12 @@ from stores.objects.s3_ranges import RangeReader
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-# Read ahead is an eighth of what was read in one go before, so that what is read in vain stays
-# that small a part of it. Readers of media go to and fro between tracks, so a few windows stay.
-FIRST_WINDOW_BYTES = 64 << 10
-LARGEST_WINDOW_BYTES = 1 << 20
+# A window is an eighth of what was read in one go before it, so that what is read in vain stays
+# that small a part of it. Readers of media go to and fro between tracks, so some windows stay.
+FIRST_WINDOW_BYTES = 32 << 10
+LARGEST_WINDOW_BYTES = 4 << 20
 RUN_SHARE = 8
-WINDOWS = 8
+KEPT_BYTES = 2 * LARGEST_WINDOW_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,9 @@ class RemoteFile(io.RawIOBase):
             self._windows.remove(found)
         else:
             found = self._fetched()
-            del self._windows[: len(self._windows) + 1 - WINDOWS]
         self._windows.append(found)
+        while sum(len(w.data) for w in self._windows) > KEPT_BYTES:
+            del self._windows[0]
         return found
 
     def _fetched(self) -> _Window:

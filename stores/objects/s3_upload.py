@@ -120,7 +120,8 @@ class S3Writer(ObjectWriter):
     def _sent(self, part: asyncio.Task[CompletedPartTypeDef], size: int) -> None:
         self._budget.give(size)
         if not part.cancelled():
-            self._failure = self._failure or part.exception()
+            error = part.exception()  # retrieved, or asyncio logs it as lost
+            self._failure = self._failure or error
 
     async def _begin(self) -> None:
         place = self._place

@@ -295,7 +295,7 @@ def test_delete_prefix_that_is_none_is_refused(backend: ObjectBackend, prefix: s
 
 def test_list_of_many_left_early_and_whole(backend: ObjectBackend) -> None:
     async def body(store: ObjectStore) -> None:
-        names = [f"n/{number:04d}" for number in range(600)]
+        names = [f"n/{number:04d}" for number in range(1100)]
         await asyncio.gather(*(store.put(name, b"") for name in names))
         async for _ in store.list("n/"):
             break

@@ -192,8 +192,8 @@ def test_memory_does_not_grow_with_an_upload(backend: ObjectBackend) -> None:
     spawn = get_context("spawn")
     ours, theirs = spawn.Pipe(duplex=False)
     # As many parts as may be under way to S3 have been once when the measuring begins.
-    warm, most = (128 * MIB, 32 * MIB) if backend.is_s3 else (8 * MIB, 4 * MIB)
-    size = 256 * MIB
+    warm, most = (96 * MIB, 32 * MIB) if backend.is_s3 else (8 * MIB, 4 * MIB)
+    size = 160 * MIB
     process = spawn.Process(target=memory_of_upload, args=(backend, warm, size, theirs))
     process.start()
     with ours, theirs:
