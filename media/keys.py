@@ -11,21 +11,23 @@ A name that holds a hash of its content is never overwritten with other bytes.
 
 import hashlib
 
+SOURCES = "source/"
+PACKAGES = "v/"
 INDEX = "index.m3u8"
 PLAYLIST = "playlist.m3u8"
 
 
 def source_key(media_id: str) -> str:
-    return f"source/{media_id}"
+    return f"{SOURCES}{media_id}"
 
 
 def media_prefix(media_id: str) -> str:
     """Everything published for a title, every version; what a playback token opens."""
-    return f"v/{media_id}/"
+    return f"{PACKAGES}{media_id}/"
 
 
 def package_prefix(media_id: str, version: str) -> str:
-    return f"v/{media_id}/{version}/"
+    return f"{media_prefix(media_id)}{version}/"
 
 
 def content_hash(data: bytes) -> str:

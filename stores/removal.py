@@ -7,7 +7,7 @@ reconciler finds the title by its status and does it again.
 import asyncio
 import contextlib
 
-from media.asset import Status
+from media.asset import Asset, Status
 from media.keys import media_prefix, source_key
 from stores.errors import Conflict, Unavailable
 from stores.jobs.base import Jobs, JobState
@@ -26,6 +26,11 @@ async def remove_title(stores: Stores, media_id: str) -> None:
     await stores.objects.delete(source_key(media_id))
     await stores.objects.delete_prefix(media_prefix(media_id))
     await stores.catalog.remove(media_id)
+
+
+def is_abandoned(asset: Asset, now_ms: float) -> bool:
+    """An upload that nobody is at any more."""
+    return asset.status is Status.UPLOADING and asset.upload_expires_at_ms < now_ms
 
 
 async def stop_work(jobs: Jobs, media_id: str) -> None:

@@ -1,31 +1,45 @@
 """The catalog is the truth: this brings the job engine, and half-done removals, in line with it."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from media.asset import UNFINISHED, Asset, Failure, Status
 from stores.errors import Conflict, NotFound, Unavailable
 from stores.jobs.base import JobState
-from stores.removal import remove_title
+from stores.removal import is_abandoned, remove_title
 from stores.wiring import Stores
 
 log = structlog.stdlib.get_logger(__name__)
 
 
+PARALLEL = 32
+
+
 async def reconcile(stores: Stores) -> None:
     """At a worker's start and now and then; any number of workers may do it at once."""
-    for asset in await stores.catalog.list_by_status([*UNFINISHED]):
-        await _attempt(_resume, stores, asset)
-    for asset in await stores.catalog.list_by_status([Status.DELETING]):
-        await _attempt(_remove, stores, asset)
+    catalog = stores.catalog
+    await _each(_resume, stores, await catalog.list_by_status([*UNFINISHED]))
+    await _each(_remove, stores, await catalog.list_by_status([Status.DELETING]))
     now_ms = time.time() * 1000
-    for asset in await stores.catalog.list_by_status([Status.UPLOADING]):
-        if asset.upload_expires_at_ms < now_ms:
-            log.info("removing an upload that was never finished", media=asset.id)
-            await _attempt(_remove, stores, asset)
+    uploading = await catalog.list_by_status([Status.UPLOADING])
+    abandoned = [asset for asset in uploading if is_abandoned(asset, now_ms)]
+    for asset in abandoned:
+        log.info("removing an upload that was never finished", media=asset.id)
+    await _each(_remove, stores, abandoned)
+    await catalog.sweep()
     await stores.objects.sweep()
+
+
+async def _each(
+    step: Callable[[Stores, Asset], Awaitable[None]], stores: Stores, assets: Sequence[Asset]
+) -> None:
+    for start in range(0, len(assets), PARALLEL):
+        async with asyncio.TaskGroup() as steps:
+            for asset in assets[start : start + PARALLEL]:
+                steps.create_task(_attempt(step, stores, asset))
 
 
 async def _attempt(

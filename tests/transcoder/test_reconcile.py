@@ -12,7 +12,7 @@ from stores.errors import NotFound, Unavailable
 from stores.jobs.base import JobState, Task, TaskFailed, TitleHandler
 from stores.jobs.embedded import EmbeddedRedis
 from stores.wiring import Stores, make_worker, open_stores
-from transcoder.reconcile import reconcile
+from transcoder.reconcile import PARALLEL, reconcile
 
 HOUR_MS = 3600 * 1000
 
@@ -51,6 +51,18 @@ def test_unfinished_title_without_a_job_gets_one(tmp_path: Path, status: Status)
             assert await stores.jobs.state("m1") is JobState.PENDING
             await reconcile(stores)
             assert (await stores.jobs.counts())["waiting-normal"] == 1
+
+    asyncio.run(scenario())
+
+
+def test_many_unfinished_titles_get_their_jobs(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with open_stores(settings(tmp_path)) as stores:
+            for number in range(3 * PARALLEL // 2):
+                await create(stores, Status.QUEUED, media_id=f"m{number}")
+            await reconcile(stores)
+            await reconcile(stores)
+            assert (await stores.jobs.counts())["waiting-normal"] == 3 * PARALLEL // 2
 
     asyncio.run(scenario())
 
