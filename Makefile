@@ -10,7 +10,7 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run up-aws-local test chaos debug check format bench bench-origin native player setup setup-dev setup-aws-local tools-run tools-test tools-bench clean
+.PHONY: help run up-aws-local test chaos debug check format bench bench-origin bench-scaling native player setup setup-dev setup-aws-local tools-run tools-test tools-bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 16
@@ -52,6 +52,9 @@ bench: setup-dev tools-test  ## speed of transcoding beside ffmpeg, and time to 
 
 bench-origin: setup-dev tools-bench  ## the origin beside nginx, Varnish and Starlette: CPU per request
 	@$(BIN)/python -m bench.origin
+
+bench-scaling: setup-dev tools-test  ## one title over one and two workers of one core each
+	@$(BIN)/python -m bench.scaling
 
 native: $(VENV)/.native  ## compile the Cython modules
 player: $(PLAYER)/dist/index.html  ## build the player page
