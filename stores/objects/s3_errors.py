@@ -76,7 +76,7 @@ def translated(bucket: str, what: str) -> Iterator[None]:
     except ParamValidationError:
         raise  # a mistake of ours
     except (BotoCoreError, HttpError, OSError) as exc:
-        raise Unavailable(f"{where}: S3 cannot be reached ({_shortened(str(exc))})") from exc
+        raise Unavailable(f"{where}: S3 cannot be reached ({_reason(exc)})") from exc
 
 
 def _answer(exc: ClientError, bucket: str, what: str, where: str) -> StoreError:
@@ -94,6 +94,12 @@ def _answer(exc: ClientError, bucket: str, what: str, where: str) -> StoreError:
     if status in (429, 503) or code in _THROTTLED:
         return Throttled(said)
     return TimedOut(said) if code == "RequestTimeout" else Unavailable(said)
+
+
+def _reason(exc: Exception) -> str:
+    """botocore's own texts leave out why a connection failed."""
+    inner = exc.kwargs.get("error") if isinstance(exc, BotoCoreError) else None
+    return _shortened(str(inner or exc) or type(exc).__name__)
 
 
 def code_of(exc: ClientError) -> str:
