@@ -228,6 +228,7 @@ def _weed_options(directory: Path, ports: Mapping[str, int]) -> list[str]:
         # Amazon's S3 does neither.
         "s3.autoCreateBucket": "false",
         "s3.allowDeleteBucketNotEmpty": "false",
+        "s3.iam.readOnly": "false",  # it holds users to their policies, as Amazon's does
     }
     return [f"-{name}={value}" for name, value in options.items()]
 

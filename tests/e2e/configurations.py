@@ -1,11 +1,10 @@
 """The two configurations that the product is tested in.
 
 embedded: `headrace up`, which keeps everything in a directory.
-aws: API with page, origin and two workers, each a process with a directory of its own, which share
-nothing but S3, DynamoDB and Redis.
+aws: API with page, origin and two workers, each a process with a directory and credentials of its
+own, which share nothing but S3, DynamoDB and Redis.
 """
 
-import asyncio
 import secrets
 import signal
 import time
@@ -18,14 +17,14 @@ import psutil
 
 from cli.config import parse
 from deployments.aws_local import estate, servers
-from media.settings import Settings
-from stores.wiring import create_storage
 from tests import service as command
+from tests.e2e.roles import credentials
 from tests.e2e.service import Service
 
 STOP_S = 60
 SOON_S = 20
 WORKERS = 2
+ROLES = ("api", "origin", "worker", "create")
 # A worker each for two processors; what x264 can do is the other configuration's to show.
 MODEST = {"STREAM_WORKER_CONCURRENCY": "1", "STREAM_FFMPEG_PRESET": "ultrafast"}
 
@@ -66,7 +65,13 @@ class Aws(Configuration):
         with self._redis.running() as redis:
             shared = estate.environment(name, s3, dynamodb, redis, key)
         self._environment = shared | MODEST
-        asyncio.run(_create(parse(self._environment, directory)))
+        aws = parse(self._environment, directory).aws
+        self._credentials = {role: credentials(role, s3, aws) for role in ROLES}
+        with self._redis.running():
+            done = command.run(
+                directory, "doctor", "--create", **self._environment | self._credentials["create"]
+            )
+        assert done.returncode == 0, done.stdout + done.stderr
 
     @contextmanager
     def running(self, *, stop: signal.Signals = signal.SIGINT) -> Iterator[Service]:
@@ -75,13 +80,9 @@ class Aws(Configuration):
             def start(name: str, *arguments: str, **variables: str) -> command.Service:
                 directory = self._directory / name
                 directory.mkdir(exist_ok=True)
-                started = command.started(
-                    directory,
-                    *arguments,
-                    command=name.partition("-")[0],
-                    **self._environment,
-                    **variables,
-                )
+                role = name.partition("-")[0]
+                environment = self._environment | self._credentials[role] | variables
+                started = command.started(directory, *arguments, command=role, **environment)
                 return stack.enter_context(started)
 
             def kill(word: str) -> None:
@@ -123,11 +124,6 @@ class _Redis:
         server = self._stack.enter_context(servers.redis(self._directory, port=self._port))
         self._process = psutil.Process(server.pid)
         return server
-
-
-async def _create(settings: Settings) -> None:
-    made = [name async for name in create_storage(settings)]
-    assert made
 
 
 @contextmanager
