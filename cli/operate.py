@@ -52,3 +52,22 @@ def jobs(
         jobs.show(read_settings(), limit, Console(), as_json=as_json)
     except Unavailable as error:
         fail(str(error))
+
+
+@app.command(rich_help_panel=OPERATE)
+def collect(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be removed.")
+    ] = False,
+) -> None:
+    """Remove from the object store what no title needs and nobody is writing any more.
+
+    Abandoned uploads, objects of titles that are gone, results that lost. The workers do the same
+    once a day. Safe while everything runs.
+    """
+    from cli import collect
+
+    try:
+        collect.collect(read_settings(), Console(), dry_run=dry_run)
+    except Unavailable as error:
+        fail(str(error))
