@@ -1,0 +1,1 @@
+"""Viewing sessions through points of presence, regional caches and a shield, to internet scale."""
