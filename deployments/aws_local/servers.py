@@ -141,7 +141,7 @@ def redis(
 
 
 def free_port() -> int:
-    return _free_block(1, 0)
+    return free_block(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _weed_ports(first: int | None) -> dict[str, int]:
     count = len(WEED_PORTS)
-    first = _claimed(range(first, first + count)) if first else _free_block(count, GRPC_OFFSET)
+    first = _claimed(range(first, first + count)) if first else free_block(count)
     return {name: first + n for n, name in enumerate(WEED_PORTS)}
 
 
@@ -268,12 +268,12 @@ def _redis_answers(port: int) -> bool:
         return False
 
 
-def _free_block(count: int, offset: int) -> int:
-    """The first of `count` ports that are free, as are those `offset` above."""
+def free_block(count: int) -> int:
+    """The first of `count` ports that are free, as are those GRPC_OFFSET above."""
     while True:
         first = random.randrange(FIRST_PORT, LAST_PORT - count)  # noqa: S311
         wanted = range(first, first + count)
-        if all(_is_free(port) and _is_free(port + offset) for port in wanted):
+        if all(_is_free(port) and _is_free(port + GRPC_OFFSET) for port in wanted):
             return first
 
 
