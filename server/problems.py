@@ -5,6 +5,7 @@ An answer is RFC 9457 problem+json: `type` is stable for programs, `detail` is f
 Problem                 carries the detail
 +-- UserMissing
 +-- SignatureRefused
++-- TokenRefused
 +-- TitleNotFound
 +-- NotPlayable
 +-- TitleFailed
@@ -20,6 +21,7 @@ Problem                 carries the detail
 +-- Malformed
 +-- InvalidFields       also says which fields
 +-- TooManyListeners
++-- TooManyReports
 +-- AnswerTimeout
 +-- ServerStopping
 +-- NotReady            also says which stores
@@ -56,6 +58,10 @@ class UserMissing(Problem):
 
 
 class SignatureRefused(Problem):
+    pass
+
+
+class TokenRefused(Problem):
     pass
 
 
@@ -125,6 +131,10 @@ class TooManyListeners(Problem):
     pass
 
 
+class TooManyReports(Problem):
+    pass
+
+
 class AnswerTimeout(Problem):
     pass
 
@@ -168,6 +178,7 @@ KINDS: dict[type[Exception], Kind] = {
     ClientDisconnect: Kind(400, "disconnected", "The client went away"),  # for the log alone
     UserMissing: Kind(401, "user-missing", "The request names no user", NAME_USER),
     SignatureRefused: Kind(403, "signature-refused", "The upload URL does not hold"),
+    TokenRefused: Kind(403, "token-refused", "The playback token does not hold"),
     TitleNotFound: Kind(404, "title-not-found", "No such title"),
     BodyTimeout: Kind(408, "body-timeout", "The request body did not arrive in time", CLOSE),
     Conflict: Kind(409, "conflict", "The title changed meanwhile"),
@@ -182,6 +193,7 @@ KINDS: dict[type[Exception], Kind] = {
     WrongContentType: Kind(415, "wrong-content-type", "This content type is not taken here"),
     KeyReused: Kind(422, "key-reused", "The Idempotency-Key was another request's"),
     InvalidFields: Kind(422, "invalid-fields", "Some fields are not valid"),
+    TooManyReports: Kind(429, "too-many-reports", "The player reports too often", RETRY),
     TooManyListeners: Kind(503, "too-many-listeners", "Too many event streams are open", RETRY),
     AnswerTimeout: Kind(503, "answer-timeout", "The answer took too long", RETRY),
     ServerStopping: Kind(503, "server-stopping", "The server is stopping", {**RETRY, **CLOSE}),

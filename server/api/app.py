@@ -16,6 +16,7 @@ from server.api.metrics import Metrics
 from server.api.openapi import describe
 from server.api.operations import Gives, Operation, make_routes
 from server.api.presign import PutDoor, SignedPuts
+from server.api.reports import Reports
 from server.api.stopping import Stopping
 from server.api.system import System
 from server.api.titles import Titles
@@ -50,6 +51,7 @@ def make_api(
         *Titles(stores, keys, settings, origin).operations(),
         *Events(stores.catalog, stopping).operations(),
         *Work(stores, settings.server).operations(),
+        *Reports(keys, metrics.viewers, settings.server.readtimeout).operations(),
     ]
     operations.append(_description(operations, settings.app.version))
     api = Starlette(

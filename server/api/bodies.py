@@ -135,6 +135,7 @@ class Presigned(Shown):
 class Playback(Shown):
     url: str
     expires_at: datetime
+    cmcd_url: str = Field(description="Where the player may POST CMCD version 2 event reports.")
     type: Literal["application/vnd.apple.mpegurl"] = "application/vnd.apple.mpegurl"
 
 

@@ -1,7 +1,8 @@
 """Which pages of other origins may call the API: none, but for those that are named.
 
 X-User-ID is all that a user is known by, so a page that may send it may do anything in a user's
-name. A signed upload URL speaks for itself, and is sent to from wherever it was given to.
+name. A signed upload URL speaks for itself, and so does a playback token: they are sent to from
+wherever they were given to.
 """
 
 import re
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_SIGNED_PATH = re.compile(r"/api/v1/upload/[0-9a-f]{24}")
+_SIGNED_PATH = re.compile(r"/api/v1/(upload/[0-9a-f]{24}|cmcd)")
 
 
 class Cors:
@@ -33,7 +34,7 @@ class Cors:
         self._signed = CORSMiddleware(
             app,
             allow_origins=["*"],
-            allow_methods=["PUT"],
+            allow_methods=["PUT", "POST"],
             allow_headers=["*"],
             expose_headers=["ETag", "Retry-After", "X-Request-ID"],
         )

@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from server.api.viewers import Viewers
 from server.origin.app import Origin
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -55,6 +56,8 @@ class Metrics:
             "Age of the oldest event that this process could not deliver yet",
             registry=self._registry,
         )
+        self.viewers = Viewers()
+        self._registry.register(self.viewers)
         if origin is not None:
             self._registry.register(_OriginStats(origin))
 

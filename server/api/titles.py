@@ -11,6 +11,7 @@ from media.keys import media_prefix
 from media.settings import Settings
 from server.api.bodies import Media, MediaList, Playback, answer, media_body
 from server.api.operations import Gives, Operation, user_id
+from server.api.reports import PATH as REPORTS_PATH
 from server.origin.app import Origin
 from server.problems import InvalidFields, NotPlayable, TitleFailed, TitleNotFound
 from server.tokens import TokenKeys, issue, playback_path
@@ -137,9 +138,14 @@ class Titles:
             raise NotPlayable(f"The title is {asset.status}; its first segments are not out yet.")
         expires = int(time.time() + self._settings.signing.lifetime.total_seconds())
         token = issue(self._keys, asset.id, expires)
-        origin = self._settings.origin.publicurl or base_url(request, self._settings)
-        url = origin.rstrip("/") + playback_path(token, asset.id, asset.version)
-        return answer(Playback(url=url, expires_at=datetime.fromtimestamp(expires, UTC)))
+        api = base_url(request, self._settings)
+        origin = (self._settings.origin.publicurl or api).rstrip("/")
+        playback = Playback(
+            url=origin + playback_path(token, asset.id, asset.version),
+            expires_at=datetime.fromtimestamp(expires, UTC),
+            cmcd_url=f"{api}{REPORTS_PATH}?token={token}",
+        )
+        return answer(playback)
 
 
 def _limit(request: Request) -> int:

@@ -69,3 +69,8 @@ def test_any_page_may_send_to_a_signed_url(server: Server, opened: Server) -> No
         assert (answer.status_code, allowed(answer)) == (200, "*")
         refused = httpx.put(where.url + SIGNED, headers={"Origin": "https://any.example"})
         assert (refused.status_code, allowed(refused)) == (403, "*")
+
+
+def test_any_page_may_report_with_a_playback_token(server: Server) -> None:
+    answer = preflight(server, "/api/v1/cmcd", "POST", "https://any.example")
+    assert (answer.status_code, allowed(answer)) == (200, "*")

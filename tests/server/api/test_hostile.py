@@ -24,11 +24,12 @@ routes = st.sampled_from(
         f"/api/v1/media/{'0' * 24}/playback",
         f"/api/v1/media/{'0' * 24}/priority",
         f"/api/v1/media/{'0' * 24}/retry",
+        "/api/v1/cmcd",
     ]
 )
 paths = routes | st.lists(segments, max_size=6).map(lambda parts: "/" + "/".join(parts))
 queries = st.dictionaries(
-    st.sampled_from(["limit", "cursor", "expires", "max", "signature", "x"]),
+    st.sampled_from(["limit", "cursor", "expires", "max", "signature", "token", "x"]),
     st.binary(max_size=20).map(quote_from_bytes),
     max_size=3,
 ).map(lambda query: "&".join(f"{name}={value}" for name, value in query.items()))

@@ -52,6 +52,7 @@ OPERATIONS = {
     ("GET", "/api/v1/media/{id}/events"),
     ("POST", "/api/v1/media/{id}/priority"),
     ("POST", "/api/v1/media/{id}/retry"),
+    ("POST", "/api/v1/cmcd"),
 }
 
 
