@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.stores.objects.backends import (
     aws_settings,
     make_empty,
 )
+from tests.stores.objects.proxy import Proxy, faulty
 
 
 @pytest.fixture
@@ -18,9 +20,15 @@ def aws(s3_server: AwsServer, monkeypatch: pytest.MonkeyPatch) -> AwsSettings:
     """Two empty buckets, and credentials in the environment for them."""
     for name, value in s3_server.environment().items():
         monkeypatch.setenv(name, value)
-    settings = aws_settings(s3_server, "objects")
+    settings = aws_settings(s3_server)
     asyncio.run(make_empty(settings))
     return settings
+
+
+@pytest.fixture
+def proxy(s3_server: AwsServer) -> Iterator[Proxy]:
+    with faulty(s3_server.endpoint) as proxy:
+        yield proxy
 
 
 @pytest.fixture(params=OBJECT_STORES)
