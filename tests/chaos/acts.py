@@ -88,6 +88,17 @@ async def kill_redis(estate: Estate, dice: random.Random, tally: Tally) -> None:
             estate.redis.start()
 
 
+async def lose_redis(estate: Estate, dice: random.Random, tally: Tally) -> None:
+    """With all that it knew: the catalog is the truth, and fills it again."""
+    async with estate.redis.lock:
+        if estate.redis.send(signal.SIGSTOP) is not None:
+            tally.done["loss of all that redis knew"] += 1
+            estate.redis.forget()  # now: whoever keeps it starts another the moment it dies
+            estate.redis.send(signal.SIGKILL)
+            await asyncio.sleep(dice.uniform(0, 4))
+            estate.redis.start()
+
+
 async def freeze_redis(estate: Estate, dice: random.Random, tally: Tally) -> None:
     async with estate.redis.lock:
         process = estate.redis.send(signal.SIGSTOP)
@@ -106,13 +117,20 @@ def _thaw(process: psutil.Process) -> None:
 
 
 async def part_worker_from_redis(estate: Estate, dice: random.Random, tally: Tally) -> None:
+    await _part(await _at_work(estate, dice), estate, dice, tally)
+
+
+async def part_api_from_redis(estate: Estate, dice: random.Random, tally: Tally) -> None:
+    await _part(_victim(estate.named("api"), dice), estate, dice, tally)
+
+
+async def _part(machine: Machine | None, estate: Estate, dice: random.Random, tally: Tally) -> None:
     """Now shorter, now longer than the lease."""
-    worker = await _at_work(estate, dice)
-    if worker is None:
+    if machine is None:
         return
-    async with worker.lock:
-        tally.done["partition of worker and redis"] += 1
-        between = estate.proxies[f"redis-{worker.name}"]
+    async with machine.lock:
+        tally.done[f"partition of {machine.role} and redis"] += 1
+        between = estate.proxies[f"redis-{machine.name}"]
         between.partition()
         try:
             await asyncio.sleep(dice.uniform(3, BEYOND_LEASE_S[1]))

@@ -5,7 +5,8 @@ import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import psutil
 
 from cli.config import parse
 from deployments.aws_local import servers
+from stores.objects.s3 import S3Objects
 from stores.wiring import Stores, create_storage, open_stores
 from tests.chaos.estate import (
     Estate,
@@ -31,8 +33,7 @@ HOST = "127.0.0.1"
 
 class SharedRedis(RedisControl):
     def __init__(self, directory: Path) -> None:
-        super().__init__()
-        self._directory = directory
+        super().__init__(directory)
         self._running = ExitStack()
         self.port = free_port()
         self.start()
@@ -42,7 +43,7 @@ class SharedRedis(RedisControl):
 
     def start(self) -> None:
         self.close()
-        server = self._running.enter_context(servers.redis(self._directory, port=self.port))
+        server = self._running.enter_context(servers.redis(self.directory, port=self.port))
         self._pid = server.pid
 
     def close(self) -> None:
@@ -109,9 +110,7 @@ async def aws_estate(directory: Path, dice: random.Random, shape: Shape) -> Asyn
             door=door,
             origin_url=f"http://{HOST}:{ports['origin']}",
             machines=machines,
-            objects=stores.objects,
-            catalog=stores.catalog,
-            jobs=stores.jobs,
+            stores=stores,
             redis=backends.redis,
             proxies=proxies,
         )
@@ -135,8 +134,13 @@ async def _direct_stores(backends: _Backends, directory: Path) -> AsyncIterator[
     with patch.dict(os.environ, backends.s3.environment()):  # where AWS clients look
         async for _ in create_storage(settings):
             pass
-        async with open_stores(settings) as stores:
-            yield stores
+        # Nothing is under way any more when this collects what was left.
+        objects = S3Objects(settings.aws, abandoned_after=timedelta(0))
+        try:
+            async with open_stores(settings) as stores:
+                yield replace(stores, objects=objects)
+        finally:
+            await objects.close()
 
 
 def _address(endpoint: str) -> Address:

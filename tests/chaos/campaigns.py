@@ -8,7 +8,7 @@ from tempfile import mkdtemp
 
 from tests.chaos import acts
 from tests.chaos.aws import aws_estate
-from tests.chaos.clips import make_clips, make_damaged
+from tests.chaos.clips import make_clips, make_damaged, make_heavy
 from tests.chaos.embedded import embedded_estate
 from tests.chaos.estate import Shape
 from tests.chaos.storm import Report, Run, Show, Storm
@@ -23,6 +23,7 @@ class Campaign:
     acts: tuple[tuple[acts.Act, float], ...]  # and the mean seconds between two of them
     shape: Shape = TWO_WORKERS
     arrival_s: float = 1.0  # mean time between two uploads
+    deleted_share: float = 0.1
 
 
 ESTATES = {"embedded": embedded_estate, "aws": aws_estate}
@@ -34,6 +35,7 @@ CAMPAIGNS = (
         (
             (acts.kill_worker, 3),
             (acts.kill_redis, 12),
+            (acts.lose_redis, 30),
             (acts.kill_api, 15),
             (acts.kill_origin, 15),
         ),
@@ -44,6 +46,7 @@ CAMPAIGNS = (
         ((acts.freeze_worker, 1), (acts.freeze_worker, 1), (acts.freeze_redis, 20)),
         Shape(workers=3),
         arrival_s=2.5,
+        deleted_share=0.3,
     ),
     Campaign("drains", BOTH, ((acts.drain_worker, 2), (acts.kill_worker, 15))),
     Campaign(
@@ -62,8 +65,14 @@ CAMPAIGNS = (
     Campaign(
         "partitions",
         ("aws",),
-        ((acts.part_worker_from_redis, 3), (acts.kill_worker, 12)),
+        (
+            (acts.part_worker_from_redis, 3),
+            (acts.part_worker_from_redis, 3),
+            (acts.part_api_from_redis, 15),
+            (acts.kill_worker, 12),
+        ),
         Shape(workers=3),
+        deleted_share=0.3,
     ),
     Campaign("s3", ("aws",), ((acts.s3_errors, 2), (acts.s3_slow, 8), (acts.s3_outage, 15))),
     Campaign(
@@ -95,7 +104,12 @@ async def run_campaign(
 ) -> Report:
     """What the machines wrote is kept, and named in the report, if anything was violated."""
     directory = Path(mkdtemp(prefix="headrace-chaos-"))
-    storm = Storm(titles, campaign.acts, campaign.arrival_s)
+    storm = Storm(
+        titles,
+        campaign.acts,
+        arrival_s=campaign.arrival_s,
+        deleted_share=campaign.deleted_share,
+    )
     report = await run_storm(storm, campaign.shape, estate_name, directory, seed, show)
     if report.violations:
         report.kept = directory
@@ -108,6 +122,6 @@ async def run_storm(
     storm: Storm, shape: Shape, estate_name: str, directory: Path, seed: int, show: Show
 ) -> Report:
     clips = make_clips(directory)
-    clips += make_damaged(directory, clips[0])
+    clips += [make_heavy(directory, clips[0]), *make_damaged(directory, clips[0])]
     async with ESTATES[estate_name](directory, random.Random(seed), shape) as estate:
         return await Run(estate, storm, clips, seed, show).go()

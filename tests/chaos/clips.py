@@ -14,6 +14,7 @@ MADE = {
     "picture": "-f lavfi -i testsrc=s=160x120:r=24:d=5 -c:v libx264 -preset ultrafast -g 48",
     "sound": "-f lavfi -i sine=330:d=9:r=48000 -c:a aac",
 }
+HEAVY_BYTES = 12 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,14 @@ def make_clips(directory: Path) -> list[Clip]:
         subprocess.run(command, check=True, timeout=60)
         clips.append(Clip(name, path))
     return clips
+
+
+def make_heavy(directory: Path, playable: Clip) -> Clip:
+    """As large as what is uploaded in parts, and no longer to encode: the rest is a free box."""
+    path = directory / "heavy.mp4"
+    free = (8 + HEAVY_BYTES).to_bytes(4, "big") + b"free" + bytes(HEAVY_BYTES)
+    path.write_bytes(playable.path.read_bytes() + free)
+    return Clip("heavy", path)
 
 
 def make_damaged(directory: Path, playable: Clip) -> list[Clip]:

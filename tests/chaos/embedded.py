@@ -11,6 +11,7 @@ from stores.catalog.sqlite import SqliteCatalog
 from stores.jobs.bull import BullJobs
 from stores.jobs.embedded import EmbeddedRedis
 from stores.objects.filesystem import FilesystemObjects
+from stores.wiring import Stores
 from tests.chaos.disk import small_disk
 from tests.chaos.estate import Estate, RedisControl, Shape, free_port, machine_environment, started
 from tests.chaos.machines import Machine
@@ -20,14 +21,10 @@ from tests.chaos.proxy import running_proxy
 class PrivateRedis(RedisControl):
     """Whoever of the machines keeps it starts it again."""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__()
-        self._directory = directory.resolve()
-
     def process(self) -> psutil.Process | None:
         for process in psutil.process_iter(["name", "cwd"]):
             info = process.info
-            if info["name"] == "redis-server" and info["cwd"] == str(self._directory):
+            if info["name"] == "redis-server" and info["cwd"] == str(self.directory):
                 return process
         return None
 
@@ -67,9 +64,7 @@ async def embedded_estate(
             door=door,
             origin_url=f"http://127.0.0.1:{ports['origin']}",
             machines=machines,
-            objects=objects,
-            catalog=catalog,
-            jobs=jobs,
+            stores=Stores(objects, catalog, jobs),
             redis=PrivateRedis(data / "run"),
             small_disk=data if shape.is_on_small_disk else None,
         )

@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 
 import httpx
 import orjson
 import psutil
 
-from stores.catalog.base import Catalog
-from stores.jobs.base import Jobs
-from stores.objects.base import ObjectStore
+from stores.wiring import Stores
 from tests.chaos.machines import Machine
 from tests.chaos.proxy import Proxy
 
@@ -57,11 +56,17 @@ class Shape:
 class RedisControl:
     """How this estate's Redis is found, and brought back where no machine does so."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
         self.lock = asyncio.Lock()
+        self.directory = directory.resolve()
 
     def process(self) -> psutil.Process | None:
         raise NotImplementedError
+
+    def forget(self) -> None:
+        """Remove what it has kept."""
+        for folder in self.directory.glob("appendonly*"):
+            rmtree(folder)
 
     def start(self) -> None:
         raise NotImplementedError
@@ -75,15 +80,13 @@ class RedisControl:
 
 @dataclass
 class Estate:
-    """`objects`, `catalog` and `jobs` go past the proxies: they see what is, not what is told."""
+    """`stores` go past the proxies: they see what is, not what is told."""
 
     name: str
     door: Proxy  # in front of the API: what clients connect to
     origin_url: str
     machines: list[Machine]
-    objects: ObjectStore
-    catalog: Catalog
-    jobs: Jobs
+    stores: Stores
     redis: RedisControl
     proxies: dict[str, Proxy] = field(default_factory=dict)  # `s3`, `dynamodb`, `redis-<machine>`
     small_disk: Path | None = None  # a folder on a disk that can be filled

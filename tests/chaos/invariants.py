@@ -8,6 +8,7 @@ from media import keys
 from media.asset import Asset, Status
 from media.event import Event, EventKind
 from media.publish import plan_rungs
+from stores.collect import collect
 from stores.errors import NotFound
 from tests.chaos.estate import Estate
 from tests.chaos.playlist import read_media_playlist, uris
@@ -24,7 +25,7 @@ async def violations(estate: Estate, titles: Sequence[Title]) -> list[str]:
         if len(title.media_ids) != 1:
             continue
         try:
-            asset = await estate.catalog.get(title.media_id)
+            asset = await estate.stores.catalog.get(title.media_id)
         except NotFound:
             if not title.is_doomed:
                 found.append(f"{title.key} has vanished")
@@ -59,7 +60,7 @@ def _outcome_problems(title: Title, asset: Asset) -> Iterator[str]:
 
 async def _event_problems(estate: Estate, asset: Asset) -> list[str]:
     events: list[Event] = []
-    while batch := await estate.catalog.events(asset.id, after=len(events)):
+    while batch := await estate.stores.catalog.events(asset.id, after=len(events)):
         events += batch
     kinds = [event.kind for event in events]
     numbers = [event.number for event in events]
@@ -76,10 +77,10 @@ async def _event_problems(estate: Estate, asset: Asset) -> list[str]:
 async def _package_problems(estate: Estate, title: Title, asset: Asset) -> list[str]:
     """Each segment committed once, every object there with the bytes that its name and its commit
     say, and the playlists list exactly that."""
-    plan = await estate.catalog.get_plan(asset.id)
+    plan = await estate.stores.catalog.get_plan(asset.id)
     if plan is None or plan.version != asset.version:
         return [f"{asset.id} is ready with the plan {plan and plan.version}, not {asset.version}"]
-    commits = await estate.catalog.commits(asset.id, plan.version)
+    commits = await estate.stores.catalog.commits(asset.id, plan.version)
     tasks = [commit.task for commit in commits]
     found = [f"{asset.id}: {task} is committed twice" for task in tasks if tasks.count(task) > 1]
     prefix = keys.package_prefix(asset.id, plan.version)
@@ -113,14 +114,14 @@ async def late_commits(estate: Estate, titles: Sequence[Title]) -> tuple[int, li
     for title in titles:
         if title.is_doomed or len(title.media_ids) != 1:
             continue
-        asset = await estate.catalog.get(title.media_id)
-        before = asset.version and await estate.catalog.commits(asset.id, asset.version)
+        asset = await estate.stores.catalog.get(title.media_id)
+        before = asset.version and await estate.stores.catalog.commits(asset.id, asset.version)
         for commit in (before or ())[:1]:
             assert asset.version is not None
             late = replace(commit, renditions=())
-            if await estate.catalog.commit(asset.id, asset.version, late):
+            if await estate.stores.catalog.commit(asset.id, asset.version, late):
                 found.append(f"{asset.id} took a late commit of {commit.task}")
-            elif await estate.catalog.commits(asset.id, asset.version) != before:
+            elif await estate.stores.catalog.commits(asset.id, asset.version) != before:
                 found.append(f"{asset.id} was changed by a late commit of {commit.task}")
             else:
                 refused += 1
@@ -138,7 +139,7 @@ async def _object_problems(estate: Estate, key: str, size: int) -> list[str]:
 
 async def _read(estate: Estate, key: str) -> bytes | None:
     try:
-        return (await estate.objects.get(key))[0]
+        return (await estate.stores.objects.get(key))[0]
     except NotFound:
         return None
 
@@ -147,7 +148,7 @@ async def _duplicate_problems(estate: Estate, alive: Sequence[Title]) -> list[st
     wanted = {title.media_id for title in alive}
     found, cursor = set(), None
     while True:
-        page = await estate.catalog.list_by_user("chaos", limit=100, cursor=cursor)
+        page = await estate.stores.catalog.list_by_user("chaos", limit=100, cursor=cursor)
         found |= {asset.id for asset in page.items if asset.status is not Status.UPLOADING}
         cursor = page.next_cursor
         if cursor is None:
@@ -157,7 +158,7 @@ async def _duplicate_problems(estate: Estate, alive: Sequence[Title]) -> list[st
 
 
 async def _job_problems(estate: Estate) -> list[str]:
-    counts = await estate.jobs.counts()
+    counts = await estate.stores.jobs.counts()
     left = {name: count for name, count in counts.items() if count and name != "failed"}
     return [f"jobs are left: {left}"] if left else []
 
@@ -166,12 +167,12 @@ async def orphans(estate: Estate, alive: Sequence[Asset]) -> list[str]:
     """Objects that belong to no title, or to one whose package does not name them."""
     named = {keys.source_key(asset.id) for asset in alive}
     for asset in alive:
-        plan = await estate.catalog.get_plan(asset.id)
+        plan = await estate.stores.catalog.get_plan(asset.id)
         if plan is None:
             continue
         prefix = keys.package_prefix(asset.id, plan.version)
         named.add(prefix + keys.INDEX)
-        for commit in await estate.catalog.commits(asset.id, plan.version):
+        for commit in await estate.stores.catalog.commits(asset.id, plan.version):
             for part in commit.renditions:
                 folder = f"{prefix}{part.name}/"
                 named |= {folder + keys.PLAYLIST, folder + part.init_name}
@@ -179,7 +180,9 @@ async def orphans(estate: Estate, alive: Sequence[Asset]) -> list[str]:
     found = [
         info.key
         for prefix in ("source/", "v/")
-        async for info in estate.objects.list(prefix)
+        async for info in estate.stores.objects.list(prefix)
         if info.key not in named
     ]
-    return [f"{key} is an orphan" for key in sorted(found)]
+    left = collect(estate.stores, dry_run=True, settled_after_s=0)
+    found += [finding.what async for finding in left]
+    return [f"{what} is an orphan" for what in sorted(found)]

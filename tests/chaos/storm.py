@@ -14,6 +14,7 @@ import httpx
 from media.asset import Status
 from media.keys import INDEX, PLAYLIST
 from server.tokens import TokenKeys, issue
+from stores.collect import collect
 from stores.errors import NotFound, Unavailable
 from tests.chaos import invariants
 from tests.chaos.acts import Act, Tally
@@ -23,6 +24,7 @@ from tests.chaos.titles import Client, Title
 from tests.chaos.watcher import Read, Unreadable, Watcher
 
 POLL_S = 0.2
+RETRIED_WITHIN_S = 30.0
 PARALLEL_UPLOADS = 4
 DONE = frozenset({Status.READY, Status.FAILED})
 
@@ -34,6 +36,8 @@ class Storm:
     arrival_s: float = 1.0  # mean time between two uploads
     damaged_share: float = 0.12
     deleted_share: float = 0.1
+    hurried_share: float = 0.2
+    retried_share: float = 0.5  # of the damaged ones
     calm_after_s: float = 60.0  # the last upload, should titles not be done before
     settle_s: float = 240.0
 
@@ -110,6 +114,7 @@ class Run:
             self._phase("checking")
             for watcher in watchers:
                 await self._last_look(watcher)
+        await self._collect()
         found = await invariants.violations(self._estate, self._titles)
         refused, taken = await invariants.late_commits(self._estate, self._titles)
         self._tally.done["late commit by the driver, refused"] += refused
@@ -120,6 +125,10 @@ class Run:
         await self._fill_report(found, watchers)
         self.report.wall_s = time.monotonic() - began
         return self.report
+
+    async def _collect(self) -> None:
+        async for _ in collect(self._estate.stores, dry_run=False, settled_after_s=0):
+            self._tally.done["object or upload collected after the storm"] += 1
 
     def _cast(self, clips: Sequence[Clip]) -> list[Title]:
         good = [clip for clip in clips if clip.is_playable]
@@ -168,14 +177,27 @@ class Run:
                 await self._client.upload(title)
             self._progress.uploaded += 1
             self._show(self._progress)
-            if title.number in self._doomed and title.media_ids:
-                await asyncio.sleep(self._dice.uniform(0, 8))
-                await self._client.delete(title)
+            if len(title.media_ids) == 1:
+                await self._steer(title)
 
         async with asyncio.TaskGroup() as uploads:
             for title in self._titles:
                 uploads.create_task(upload(title))
                 await asyncio.sleep(self._dice.expovariate(1 / self._storm.arrival_s))
+
+    async def _steer(self, title: Title) -> None:
+        """What else its user does with it."""
+        if self._dice.random() < self._storm.hurried_share:
+            await self._client.hurry(title)
+        if title.number in self._doomed:
+            await asyncio.sleep(self._dice.uniform(0, 8))
+            await self._client.delete(title)
+        elif not title.clip.is_playable and self._dice.random() < self._storm.retried_share:
+            deadline = time.monotonic() + RETRIED_WITHIN_S
+            while not await self._is_over(title) and time.monotonic() < deadline:
+                await asyncio.sleep(POLL_S)
+            await self._client.retry(title)
+            self._tally.done["retry of a failed title"] += 1
 
     async def _settled(self, within_s: float) -> bool:
         """All titles have ended and no job is left."""
@@ -185,7 +207,7 @@ class Run:
                 open_titles = [title for title in self._titles if not await self._is_over(title)]
                 self._progress.settled = len(self._titles) - len(open_titles)
                 self._show(self._progress)
-                counts = await self._estate.jobs.counts()
+                counts = await self._estate.stores.jobs.counts()
                 if not open_titles and not any(
                     count for name, count in counts.items() if name != "failed"
                 ):
@@ -197,7 +219,7 @@ class Run:
         if len(title.media_ids) != 1:
             return True  # never answered, or told apart: said by an invariant
         try:
-            asset = await self._estate.catalog.get(title.media_id)
+            asset = await self._estate.stores.catalog.get(title.media_id)
         except NotFound:
             return True
         return asset.status in DONE and not title.is_doomed
@@ -245,7 +267,7 @@ class Run:
         try:
             return [
                 (info.key.split("/")[1], info.key)
-                async for info in self._estate.objects.list("v/")
+                async for info in self._estate.stores.objects.list("v/")
                 if info.key.endswith((f"/{PLAYLIST}", f"/{INDEX}"))
             ]
         except Unavailable:
@@ -253,7 +275,7 @@ class Run:
 
     async def _read_store(self, key: str) -> bytes | None:
         try:
-            return (await self._estate.objects.get(key))[0]
+            return (await self._estate.stores.objects.get(key))[0]
         except NotFound:
             return None
         except Unavailable as error:
@@ -289,7 +311,7 @@ class Run:
 
     async def _outcome(self, title: Title) -> str:
         try:
-            return str((await self._estate.catalog.get(title.media_id)).status)
+            return str((await self._estate.stores.catalog.get(title.media_id)).status)
         except (NotFound, ValueError):
             return "deleted" if title.is_doomed else "lost"
 

@@ -14,6 +14,7 @@ USER = {"X-User-ID": "chaos"}
 RETRY_S = 0.5
 UPLOADED_WITHIN_S = 400.0  # longer than the lease of an upload whose server was killed
 REQUEST_TIMEOUT_S = 30.0
+ASK_AGAIN = (408, 409, 429)
 
 
 @dataclass
@@ -65,9 +66,21 @@ class Client:
         )
         assert answer is None or answer.status_code in (204, 404), answer.text
 
+    async def retry(self, title: Title) -> None:
+        await self._steer(title, "retry", {})
+
+    async def hurry(self, title: Title) -> None:
+        await self._steer(title, "priority", {"priority": "high"})
+
+    async def _steer(self, title: Title, how: str, wanted: dict[str, str]) -> None:
+        """Refused where the title is over, or deleted: no trouble."""
+        path = f"/api/v1/media/{title.media_id}/{how}"
+        await self._until_answered(f"{how} of {title.key}", "POST", path, final=(409,), json=wanted)
+
     async def _until_answered(
-        self, what: str, method: str, path: str, **request: object
+        self, what: str, method: str, path: str, *, final: tuple[int, ...] = (), **request: object
     ) -> httpx.Response | None:
+        """`final`: statuses that would else be a reason to ask again."""
         deadline = time.monotonic() + UPLOADED_WITHIN_S
         while time.monotonic() < deadline:
             try:
@@ -75,11 +88,12 @@ class Client:
             except httpx.TransportError as error:
                 self.trouble[type(error).__name__] += 1
             else:
-                if answer.status_code < 500 and answer.status_code not in (408, 409, 429):
-                    if answer.is_error and answer.status_code != 404:
-                        self.refused.append(f"{what}: {answer.status_code} {answer.text}")
+                status = answer.status_code
+                if status in final or (status < 500 and status not in ASK_AGAIN):
+                    if answer.is_error and status not in (404, *final):
+                        self.refused.append(f"{what}: {status} {answer.text}")
                     return answer
-                self.trouble[f"HTTP {answer.status_code}"] += 1
+                self.trouble[f"HTTP {status}"] += 1
             await asyncio.sleep(RETRY_S * self._dice.uniform(0.5, 1.5))
         self.refused.append(f"{what}: no answer within {UPLOADED_WITHIN_S:.0f} s")
         return None
