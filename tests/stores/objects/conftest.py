@@ -6,12 +6,8 @@ import pytest
 
 from deployments.aws_local.servers import AwsServer
 from media.settings import AwsSettings
-from tests.stores.objects.backends import (
-    OBJECT_STORES,
-    ObjectBackend,
-    aws_settings,
-    make_empty,
-)
+from tests.stores.objects.backends import OBJECT_STORES, ObjectBackend
+from tests.stores.objects.buckets import aws_settings, make_empty
 from tests.stores.objects.proxy import Proxy, faulty
 
 

@@ -11,16 +11,8 @@ from media.settings import AwsSettings
 from stores.errors import Conflict, Denied, Unavailable
 from stores.objects import s3 as s3_module
 from stores.objects.s3 import S3Objects
-from tests.stores.objects.backends import (
-    MIB,
-    PROCESSED,
-    RAW,
-    behind,
-    keys,
-    raw_client,
-    run_s3,
-    unfinished,
-)
+from tests.stores.objects.backends import keys
+from tests.stores.objects.buckets import MIB, PROCESSED, RAW, behind, raw_client, run_s3, unfinished
 from tests.stores.objects.proxy import Answer, Lost, Proxy
 
 

@@ -5,13 +5,7 @@ import pytest
 from media.settings import AwsSettings
 from stores.errors import Denied, Unavailable
 from stores.objects.s3 import S3Objects
-from tests.stores.objects.backends import (
-    PROCESSED,
-    RAW,
-    behind,
-    raw_client,
-    run_s3,
-)
+from tests.stores.objects.buckets import PROCESSED, RAW, behind, raw_client, run_s3
 from tests.stores.objects.proxy import Proxy, Status
 
 

@@ -9,10 +9,7 @@ from media.settings import AwsSettings
 from stores.errors import Conflict, Denied, NotFound, Throttled, TimedOut, Unavailable
 from stores.objects import s3_client
 from stores.objects.s3 import S3Objects
-from tests.stores.objects.backends import (
-    behind,
-    run_s3,
-)
+from tests.stores.objects.buckets import behind, run_s3
 from tests.stores.objects.proxy import Fault, Lost, Proxy, Silence, Status
 
 ANSWERS: list[tuple[Fault, type[Exception], str]] = [

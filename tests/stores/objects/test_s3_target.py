@@ -9,10 +9,8 @@ import pytest
 from media.settings import AwsSettings
 from stores.objects.base import Method, UploadRules, UploadTarget
 from stores.objects.s3 import S3Objects
-from tests.stores.objects.backends import (
-    keys,
-    run_s3,
-)
+from tests.stores.objects.backends import keys
+from tests.stores.objects.buckets import run_s3
 
 
 def rules(**changes: object) -> UploadRules:

@@ -8,13 +8,8 @@ from media.settings import AwsSettings
 from stores.errors import Denied, Unavailable
 from stores.objects.s3 import S3Objects
 from stores.objects.s3_upload import part_bytes
-from tests.stores.objects.backends import (
-    MIB,
-    behind,
-    keys,
-    run_s3,
-    unfinished,
-)
+from tests.stores.objects.backends import keys
+from tests.stores.objects.buckets import MIB, behind, run_s3, unfinished
 from tests.stores.objects.proxy import Fault, Lost, Proxy, Status
 
 
