@@ -1,20 +1,23 @@
 """A title through the worker's handler, with real stores and children but no job engine."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from media.asset import Asset, AssetType, Status
 from media.keys import source_key
+from media.plan import Chunk
 from media.settings import FfmpegSettings, Profile, Settings
 from stores.catalog.sqlite import SqliteCatalog
 from stores.jobs.base import Task, TaskFailed
 from stores.objects.base import ObjectStore
 from stores.objects.filesystem import FilesystemObjects
 from transcoder.child import Children
+from transcoder.messages import Message
 from transcoder.titles import Titles
+from transcoder.work import Limits
 
 CLIPS = Path(__file__).parent.parent / "media"
 SMALL = FfmpegSettings(
@@ -24,6 +27,22 @@ SMALL = FfmpegSettings(
         Profile(name="90p", width=160, height=90, videobitrate=100_000, audiobitrate=64_000),
     ),
 )
+
+
+class RecordingChildren(Children):
+    """Remembers what it is asked to run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chunks: list[Chunk] = []
+
+    @asynccontextmanager
+    async def run(
+        self, function: Callable[..., None], *arguments: object, limits: Limits
+    ) -> AsyncIterator[AsyncIterator[Message]]:
+        self.chunks += [argument for argument in arguments if isinstance(argument, Chunk)]
+        async with super().run(function, *arguments, limits=limits) as messages:
+            yield messages
 
 
 @dataclass(slots=True)

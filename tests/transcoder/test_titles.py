@@ -1,7 +1,5 @@
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,11 +20,10 @@ from stores.objects.base import Source
 from stores.objects.filesystem import FilesystemObjects
 from tests.transcoder.encoding import planned
 from tests.transcoder.failing import FailingSource
-from tests.transcoder.running import CLIPS, SMALL, House, house
+from tests.transcoder.running import CLIPS, SMALL, House, RecordingChildren, house
 from tests.transcoder.sources import constant, tone, write_video
 from transcoder import encoder
-from transcoder.child import Children
-from transcoder.messages import Message, Opened
+from transcoder.messages import Opened
 from transcoder.titles import Titles
 from transcoder.work import Limits
 
@@ -207,22 +204,6 @@ def test_cancelled_task_leaves_no_commit_and_can_run_again(tmp_path: Path, clip:
             await check_package(here)
 
     asyncio.run(scenario())
-
-
-class RecordingChildren(Children):
-    """Remembers what it is asked to run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.chunks: list[Chunk] = []
-
-    @asynccontextmanager
-    async def run(
-        self, function: Callable[..., None], *arguments: object, limits: Limits
-    ) -> AsyncIterator[AsyncIterator[Message]]:
-        self.chunks += [argument for argument in arguments if isinstance(argument, Chunk)]
-        async with super().run(function, *arguments, limits=limits) as messages:
-            yield messages
 
 
 async def stopped_after_first_commit(here: House, media_id: str, task: Task) -> None:
