@@ -36,7 +36,12 @@ class CatalogBackend:
     def catalog(self) -> Catalog:
         if self.name == "sqlite":
             return SqliteCatalog(self.place, webhooks=self.webhooks)
-        return dynamodb_catalog(self.place, self.endpoint, webhooks=self.webhooks)
+        aws = AwsSettings(dynamodbendpoint=self.endpoint)
+        return DynamoCatalog(self.table, aws, webhooks=self.webhooks)
+
+    @property
+    def table(self) -> str:
+        return hashlib.sha256(bytes(self.place)).hexdigest()[:32]
 
     def another(self, number: int) -> "CatalogBackend":
         return replace(self, place=self.place.with_name(f"catalog-{number}"))
@@ -47,8 +52,3 @@ class CatalogBackend:
                 await body(catalog)
 
         asyncio.run(opened())
-
-
-def dynamodb_catalog(place: Path, endpoint: str | None, *, webhooks: bool = True) -> DynamoCatalog:
-    table = hashlib.sha256(bytes(place)).hexdigest()[:32]
-    return DynamoCatalog(table, AwsSettings(dynamodbendpoint=endpoint), webhooks=webhooks)
