@@ -19,7 +19,7 @@ all, and a wider index would cost a write for every progress report.
 
 No item grows with the length of a title. A plan is a few numbers (under 1 KB for ten hours in four
 rungs), a record is bounded by the API's limits on text, and the list of segments lives in the
-commits, one item for each segment number: 6,000 of video with 1.3 KB and 6,000 of audio with
+commits, one item for each segment number: 6,000 of video with 1.2 KB and 6,000 of audio with
 0.4 KB for ten hours. DynamoDB takes 400 KB in an item, and reads and writes are paid by size.
 
 All items of one title are in one partition, which takes 1,000 writes of 1 KB a second: about 150
