@@ -74,6 +74,11 @@ cdef class Cache:
         self.hits += 1
         return entry.value
 
+    def peek(self, str key not None):
+        """The value, expired or not; counts and changes nothing."""
+        found = self._entries.get(key)
+        return None if found is None else (<Entry>found).value
+
     def put(self, str key not None, value, Py_ssize_t size, double expires_at_s):
         """Keep a value of `size` bytes, or replace the one there; False when it is too large."""
         if size < 0:
@@ -96,6 +101,11 @@ cdef class Cache:
         self.bytes += entry.cost
         self._enter(entry)
         return True
+
+    def discard(self, str key not None):
+        found = self._entries.get(key)
+        if found is not None:
+            self._remove(<Entry>found)
 
     def purge(self, str prefix not None):
         """Drop every key that starts with the prefix; returns how many."""

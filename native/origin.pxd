@@ -28,10 +28,14 @@ cdef class Response:
 cdef class Miss:
     cdef readonly Request request
     cdef readonly str key
+    cdef readonly CachedObject kept      # what the cache still has, but not fresh; or None
 
 
 @cython.final
 cdef class CachedObject:
+    cdef public double fresh_until_s     # until then it is answered as it is; then it is a Miss
+    cdef public double good_until_s      # as the store told; later than fresh_until_s while nobody
+                                         # has asked for what was fetched in advance
     cdef readonly Py_ssize_t size        # what it costs to keep
     cdef bytes _body
     cdef str _content_type
@@ -53,6 +57,7 @@ cdef class Core:
     cdef readonly LruCache objects       # key -> CachedObject
     cdef readonly LruCache missing       # key -> True
     cdef readonly long long refusals
+    cdef readonly long long not_fresh    # hits of the cache that became a Miss
     cdef TokenVerifier _verifier
 
     cdef str _open(self, str path, double now_s)

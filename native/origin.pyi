@@ -44,11 +44,14 @@ class Response:
 class Miss:
     request: Request
     key: str
-    def __init__(self, request: Request, key: str) -> None: ...
+    kept: CachedObject | None
+    def __init__(self, request: Request, key: str, kept: CachedObject | None = None) -> None: ...
 
 @final
 class CachedObject:
     size: int
+    fresh_until_s: float
+    good_until_s: float
     def __init__(
         self,
         body: bytes,
@@ -64,6 +67,7 @@ class Core:
     objects: LruCache[CachedObject]
     missing: LruCache[bool]
     refusals: int
+    not_fresh: int
     def __init__(self, verifier: TokenVerifier, budget_bytes: int, largest_bytes: int) -> None: ...
     def respond(self, request: Request, now_s: float) -> Response | Miss: ...
     def remember_missing(self, key: str, now_s: float) -> Response: ...

@@ -8,6 +8,7 @@ said before a request comes is built once per object: on a hit no header is form
 cimport cython
 
 from cpython.unicode cimport PyUnicode_1BYTE_DATA, PyUnicode_GET_LENGTH
+from libc.math cimport INFINITY
 from libc.string cimport memchr, memcmp
 
 from native.http cimport PARTIAL, UNSATISFIABLE, ByteRange, byte_range, gzip_accepted, none_match
@@ -71,9 +72,10 @@ cdef class Response:
 
 @cython.final
 cdef class Miss:
-    def __init__(self, Request request not None, str key not None):
+    def __init__(self, Request request not None, str key not None, CachedObject kept=None):
         self.request = request
         self.key = key
+        self.kept = kept
 
 
 def plain(int status, str text not None, str cache_control not None, extra=()):
@@ -121,6 +123,7 @@ cdef class CachedObject:
         self._whole = self._build(body, self._etag)
         self._not_modified = Response(304, [("etag", self._etag), *caching, *CORS])
         self.size = len(body) + OBJECT_OVERHEAD_BYTES
+        self.fresh_until_s = self.good_until_s = INFINITY
         if gzipped is not None:
             self._gzip_etag = f'"{etag}-gzip"'
             self._gzipped = self._build(gzipped, self._gzip_etag)
@@ -238,7 +241,10 @@ cdef class Core:
             return FORBIDDEN.without_body() if request.is_head else FORBIDDEN
         found = self.objects.lookup(key, now_s)
         if found is not None:
-            return (<CachedObject>found).answer(request)
+            if now_s < (<CachedObject>found).fresh_until_s:
+                return (<CachedObject>found).answer(request)
+            self.not_fresh += 1
+            return Miss(request, key, <CachedObject>found)
         if len(self.missing) and self.missing.lookup(key, now_s) is not None:
             return NOT_FOUND.without_body() if request.is_head else NOT_FOUND
         return Miss(request, key)
@@ -263,5 +269,6 @@ cdef class Core:
     def remember_missing(self, str key not None, double now_s):
         """Answer 404 for a moment without asking the store; apart from the objects, so that
         made-up names push none of them out."""
+        self.objects.discard(key)
         self.missing.put(key, True, 0, now_s + MISSING_FOR_S)
         return NOT_FOUND

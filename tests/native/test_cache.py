@@ -51,6 +51,13 @@ class Reference:
         self.enter(key)
         return True
 
+    def peek(self, key: str) -> int | None:
+        return self.entries[key][0] if key in self.entries else None
+
+    def discard(self, key: str) -> None:
+        if key in self.entries:
+            self.remove(key)
+
     def purge(self, prefix: str) -> int:
         doomed = [key for key in self.entries if key.startswith(prefix)]
         for key in doomed:
@@ -153,6 +160,7 @@ KEYS = st.sampled_from(["a", "b", "a/1", "a/2", "b/1", "b/22", "c" * 40])
 STEPS = st.one_of(
     st.tuples(st.just("get"), KEYS, st.integers(0, 9)),
     st.tuples(st.just("put"), KEYS, st.integers(), st.integers(0, 1500), st.integers(0, 9)),
+    st.tuples(st.sampled_from(["peek", "discard"]), KEYS),
     st.tuples(st.just("purge"), st.sampled_from(["", "a", "a/", "b/2", "z"])),
 )
 

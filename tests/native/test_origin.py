@@ -344,3 +344,24 @@ def test_object_counts_all_its_bytes() -> None:
     assert segment().size == len(BODY) + OBJECT_OVERHEAD_BYTES
     compressed = gzip.compress(PLAYLIST, mtime=0)
     assert playlist().size == len(PLAYLIST) + len(compressed) + OBJECT_OVERHEAD_BYTES
+
+
+def test_what_is_not_fresh_any_more_is_a_miss_that_brings_it_along() -> None:
+    subject, kept = core(), segment()
+    kept.fresh_until_s = NOW_S
+    subject.objects.put(KEY, kept, kept.size, NOW_S + 1000)
+    missed = subject.respond(get(), NOW_S)
+    assert isinstance(missed, Miss)
+    assert missed.kept is kept
+    kept.fresh_until_s = NOW_S + 1
+    assert answer(subject, get()).body == BODY
+    assert (subject.objects.hits, subject.not_fresh) == (2, 1)
+
+
+def test_what_turned_out_to_be_missing_is_not_kept() -> None:
+    subject, kept = core(), segment()
+    kept.fresh_until_s = 0
+    subject.objects.put(KEY, kept, kept.size, NOW_S + 1000)
+    assert subject.remember_missing(KEY, NOW_S).status == 404
+    assert subject.objects.peek(KEY) is None
+    assert answer(subject, get()).status == 404
