@@ -25,6 +25,7 @@ USER_VARIABLE = "HEADRACE_USER"
 DEFAULT_USER = "local"
 
 SECRET_SECTIONS = frozenset({"signing", "redis", "webhook"})  # no value of theirs is shown
+SECRET_KEYS = frozenset({("origin", "secrets")})  # nor of these
 SHOWN_CHARACTERS = 80
 SIMILARITY = 0.7  # of a mistyped key to the one it is taken for, 1 being the same
 
@@ -197,7 +198,7 @@ def _similar(dotted: str, known: Iterable[KeyPath]) -> KeyPath | None:
 def _shown(path: KeyPath, details: ErrorDetails) -> str:
     if details["type"] == "missing" or isinstance(details["input"], dict | list | tuple):
         return ""
-    if path[0] in SECRET_SECTIONS:
+    if path[0] in SECRET_SECTIONS or path[:2] in SECRET_KEYS:
         return " = (hidden)"
     text = repr(details["input"])
     return f" = {text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + '...'}"

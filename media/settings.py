@@ -34,6 +34,7 @@ _WEBHOOK_URL = re.compile(
     r"https?://([\x21-\x7e]*@)?([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:(?P<port>[0-9]{1,5}))?"
     r"([/?][\x21-\x7e]*)?"
 )
+_ORIGIN_SECRET = re.compile(r"[A-Za-z0-9_-]{32,256}")
 _BIT_RATE = re.compile(r"(\d+)(k|M)?")
 _BIT_RATE_UNIT = {None: 1, "k": 1_000, "M": 1_000_000}
 
@@ -97,9 +98,19 @@ def check_webhook_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def check_origin_secret(value: SecretStr) -> SecretStr:
+    if _ORIGIN_SECRET.fullmatch(value.get_secret_value()) is None:
+        raise ValueError(
+            "expected at least 32 letters, digits, hyphens or underscores, as printed by "
+            "`openssl rand -hex 32`"
+        )
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 RedisUrl = Annotated[SecretStr, AfterValidator(check_redis_url)]
 WebOrigin = Annotated[str, AfterValidator(check_origin)]
+OriginSecret = Annotated[SecretStr, AfterValidator(check_origin_secret)]
 StorageClass = Literal["STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"]
 BitRate = Annotated[int, BeforeValidator(parse_bit_rate), Field(gt=0)]
 
@@ -230,6 +241,8 @@ class WorkerSettings(Section):
 class OriginSettings(Section):
     publicurl: str | None = None  # what playback URLs begin with; default: server.publicurl
     cache: ByteSize = ByteSize(256 * 1024**2)  # budget of the in-process cache, per process
+    # A CDN that sends one of them as X-Origin-Verify has verified the token and taken it away.
+    secrets: tuple[OriginSecret, ...] = ()
 
 
 class SigningSettings(Section):

@@ -11,6 +11,7 @@ cdef class Request:
     cdef readonly str if_range
     cdef readonly str if_none_match
     cdef readonly str accept_encoding
+    cdef readonly str origin_verify      # a CDN's proof that it has verified the token
     cdef readonly bint is_head
 
 
@@ -59,5 +60,7 @@ cdef class Core:
     cdef readonly long long refusals
     cdef readonly long long not_fresh    # hits of the cache that became a Miss
     cdef TokenVerifier _verifier
+    cdef tuple _secrets                  # that prove a CDN, of str
 
-    cdef str _open(self, str path, double now_s)
+    cdef str _open(self, Request request, double now_s)
+    cdef bint _trusts(self, Request request)

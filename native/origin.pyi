@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, final
 
 from native.cache import LruCache
@@ -18,6 +18,7 @@ class Request:
     if_range: str | None
     if_none_match: str | None
     accept_encoding: str | None
+    origin_verify: str | None
     is_head: bool
     def __init__(
         self,
@@ -28,6 +29,7 @@ class Request:
         if_range: str | None = None,
         if_none_match: str | None = None,
         accept_encoding: str | None = None,
+        origin_verify: str | None = None,
     ) -> None: ...
 
 @final
@@ -68,7 +70,14 @@ class Core:
     missing: LruCache[bool]
     refusals: int
     not_fresh: int
-    def __init__(self, verifier: TokenVerifier, budget_bytes: int, largest_bytes: int) -> None: ...
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        budget_bytes: int,
+        largest_bytes: int,
+        *,
+        secrets: Sequence[str] = (),
+    ) -> None: ...
     def respond(self, request: Request, now_s: float) -> Response | Miss: ...
     def remember_missing(self, key: str, now_s: float) -> Response: ...
 

@@ -38,13 +38,15 @@ ALLOWED_METHODS = "GET, HEAD, OPTIONS"
 @cython.final
 cdef class Request:
     def __init__(self, str method not None, str path not None, *, str range=None,
-                 str if_range=None, str if_none_match=None, str accept_encoding=None):
+                 str if_range=None, str if_none_match=None, str accept_encoding=None,
+                 str origin_verify=None):
         self.method = method
         self.path = path
         self.range = range
         self.if_range = if_range
         self.if_none_match = if_none_match
         self.accept_encoding = accept_encoding
+        self.origin_verify = origin_verify
         self.is_head = method == "HEAD"
 
 
@@ -216,6 +218,29 @@ cdef Py_ssize_t token_length(str path) noexcept:
     return token if is_key(slash + 1, data + length - slash - 1) else 0
 
 
+cdef bint is_key_path(str path) noexcept:
+    """`/<key>`: what a CDN asks for that has verified the token and taken it away."""
+    cdef Py_ssize_t length = PyUnicode_GET_LENGTH(path)
+    cdef const unsigned char* data
+    if length == 0 or not PyUnicode_IS_ASCII(path):
+        return False
+    data = <const unsigned char*>PyUnicode_1BYTE_DATA(path)
+    return data[0] == c"/" and is_key(data + 1, length - 1)
+
+
+cdef bint is_same(str one, str other) noexcept:
+    """Of two ASCII strings; its time tells of their lengths only."""
+    cdef Py_ssize_t i, length = PyUnicode_GET_LENGTH(one)
+    cdef const unsigned char* a = <const unsigned char*>PyUnicode_1BYTE_DATA(one)
+    cdef const unsigned char* b = <const unsigned char*>PyUnicode_1BYTE_DATA(other)
+    cdef unsigned char difference = 0
+    if length != PyUnicode_GET_LENGTH(other):
+        return False
+    for i in range(length):
+        difference |= a[i] ^ b[i]
+    return difference == 0
+
+
 def split_path(str path not None):
     """(token, key), or None; what `Core` sees of a path."""
     cdef Py_ssize_t token = token_length(path)
@@ -227,15 +252,18 @@ def split_path(str path not None):
 @cython.final
 cdef class Core:
     def __init__(self, TokenVerifier verifier not None, Py_ssize_t budget_bytes,
-                 Py_ssize_t largest_bytes):
+                 Py_ssize_t largest_bytes, *, secrets=()):
+        if not all(secret and secret.isascii() for secret in secrets):
+            raise ValueError("a secret has at least one character, and none outside ASCII")
         self._verifier = verifier
+        self._secrets = tuple(secrets)
         self.objects = LruCache(budget_bytes, largest_bytes)
         self.missing = LruCache(MISSING_BUDGET_BYTES, MISSING_BUDGET_BYTES)
 
     def respond(self, Request request not None, double now_s):
         if request.method != "GET" and not request.is_head:
             return PREFLIGHT if request.method == "OPTIONS" else METHOD_NOT_ALLOWED
-        cdef str key = self._open(request.path, now_s)
+        cdef str key = self._open(request, now_s)
         if key is None:
             self.refusals += 1
             return FORBIDDEN.without_body() if request.is_head else FORBIDDEN
@@ -249,12 +277,13 @@ cdef class Core:
             return NOT_FOUND.without_body() if request.is_head else NOT_FOUND
         return Miss(request, key)
 
-    cdef str _open(self, str path, double now_s):
-        """The key, when the token in the path opens it."""
+    cdef str _open(self, Request request, double now_s):
+        """The key, when the token in the path opens it, or a CDN asks that has seen to that."""
+        cdef str path = request.path
         cdef Py_ssize_t length = token_length(path), at = TOKEN_START + length, prefix
         cdef Grant grant
         if length == 0:
-            return None
+            return path[1:] if is_key_path(path) and self._trusts(request) else None
         grant = self._verifier.open(path[TOKEN_START:at], now_s)
         if grant is None:
             return None
@@ -265,6 +294,15 @@ cdef class Core:
         ):
             return None
         return path[at + 1:]
+
+    cdef bint _trusts(self, Request request):
+        cdef bint trusted = False
+        cdef str given = request.origin_verify
+        if given is None or not PyUnicode_IS_ASCII(given):
+            return False
+        for secret in self._secrets:
+            trusted |= is_same(given, <str>secret)
+        return trusted
 
     def remember_missing(self, str key not None, double now_s):
         """Answer 404 for a moment without asking the store; apart from the objects, so that

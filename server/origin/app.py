@@ -64,5 +64,10 @@ class Origin:
 
 def create_origin(objects: ObjectStore, keys: TokenKeys, settings: Settings) -> Origin:
     budget_bytes = int(settings.origin.cache)
-    core = Core(TokenVerifier(keys.by_kid()), budget_bytes, budget_bytes // LARGEST_SHARE)
+    core = Core(
+        TokenVerifier(keys.by_kid()),
+        budget_bytes,
+        budget_bytes // LARGEST_SHARE,
+        secrets=[secret.get_secret_value() for secret in settings.origin.secrets],
+    )
     return Origin(core, Filler(core, objects))

@@ -10,6 +10,7 @@ _FIELDS = {
     b"if-range": "if_range",
     b"if-none-match": "if_none_match",
     b"accept-encoding": "accept_encoding",
+    b"x-origin-verify": "origin_verify",
 }
 
 

@@ -48,6 +48,7 @@ class OriginRSGI:
         loop.run_until_complete(self._objects.check())
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self._origin.close())
         loop.run_until_complete(self._objects.close())
 
     def __rsgi__(self, scope: HttpScope, protocol: HttpProtocol) -> Awaitable[None]:
@@ -71,13 +72,15 @@ class OriginRSGI:
 
 def _request(scope: HttpScope) -> Request:
     header = scope.headers.get  # each access to `headers` copies them all
+    path = scope.path
     return Request(
         scope.method,
-        scope.path,
+        path,
         range=header("range"),
         if_range=header("if-range"),
         if_none_match=header("if-none-match"),
         accept_encoding=header("accept-encoding"),
+        origin_verify=header("x-origin-verify") if path.startswith("/v/") else None,
     )
 
 

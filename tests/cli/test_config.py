@@ -181,6 +181,10 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         ("", {"STREAM_SIGNING_KEYS": "{hunter2"}),
         ("", {"STREAM_SIGNING_KYES": "hunter2"}),
         ("hunter2", {}),
+        ("origin: {secrets: [hunter2]}", {}),
+        ("origin: {secrets: hunter2}", {}),
+        ("", {"STREAM_ORIGIN_SECRETS": "hunter2"}),
+        ("", {"STREAM_ORIGIN_SECRETS": "[hunter2]"}),
     ],
 )
 def test_secret_is_never_shown(tmp_path: Path, text: str, environ: dict[str, str]) -> None:

@@ -11,6 +11,8 @@ import os
 import time
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from cli.answering import answer_at_once
 from media.settings import OriginSettings, Settings
 from server.origin.app import create_origin
@@ -23,7 +25,8 @@ from stores.objects.filesystem import FilesystemObjects
 
 ROOT = "TEST_ORIGIN_ROOT"
 KEYS = TokenKeys({"new": b"n" * 32, "old": b"o" * 32})
-SETTINGS = Settings(origin=OriginSettings(cache=1 << 20))
+SECRETS = ("n" * 40, "o" * 32)
+SETTINGS = Settings(origin=OriginSettings(cache=1 << 20, secrets=tuple(map(SecretStr, SECRETS))))
 
 
 class WatchedObjects(FilesystemObjects):
