@@ -54,7 +54,9 @@ class Children:
         """Start the fork server ahead of the first child. Call it from the main thread: the
         server dies with the thread that started it."""
         if not landlock.version():
-            log.info("no Landlock here: children can read the files that the worker can")
+            log.info(
+                "no Landlock here: children can open files and connections that the worker can"
+            )
         self._running_control()
 
     def close(self) -> None:

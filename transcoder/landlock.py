@@ -1,15 +1,27 @@
-"""The part of Linux's Landlock that takes the file system away from a process (kernel 5.13)."""
+"""The part of Linux's Landlock that takes the file system away from a process (kernel 5.13), and
+TCP but for one port (kernel 6.7)."""
 
 import ctypes
 import os
 
-_CREATE_RULESET, _RESTRICT_SELF = 444, 446  # the same on every architecture
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _GET_VERSION = 1
 # How many access rights each version of the interface knows; a later one may know more.
-_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
-_RIGHTS_SINCE_5 = 16
+_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
+_FILE_RIGHTS_SINCE_5 = 16
+_TCP_SINCE = 4
+_BIND_TCP, _CONNECT_TCP = 1, 2
+_RULE_NET_PORT = 2
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (("handled_files", ctypes.c_uint64), ("handled_net", ctypes.c_uint64))
+
+
+class _PortRule(ctypes.Structure):
+    _fields_ = (("allowed", ctypes.c_uint64), ("port", ctypes.c_uint64))
 
 
 def version() -> int:
@@ -17,16 +29,26 @@ def version() -> int:
     return max(0, int(_LIBC.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _GET_VERSION)))
 
 
-def forbid_files() -> None:
+def confine(port: int | None) -> None:
     """No file can be opened, made, changed or removed by this thread and those it starts from
-    now on; what is open stays open. It needs no_new_privs, and does nothing without Landlock."""
+    now on, and no TCP connection made but to that port, of whatever host; what is open stays
+    open. It needs no_new_privs, and does as much as the kernel's Landlock can."""
     found = version()
     if not found:
         return
-    handled = ctypes.c_uint64((1 << _RIGHTS.get(found, _RIGHTS_SINCE_5)) - 1)
-    size = ctypes.c_size_t(ctypes.sizeof(handled))
-    ruleset = _checked(_LIBC.syscall(_CREATE_RULESET, ctypes.byref(handled), size, 0))
+    limits_tcp = found >= _TCP_SINCE
+    handled = _Ruleset(
+        (1 << _FILE_RIGHTS.get(found, _FILE_RIGHTS_SINCE_5)) - 1,
+        _BIND_TCP | _CONNECT_TCP if limits_tcp else 0,
+    )
+    size = ctypes.sizeof(_Ruleset) if limits_tcp else ctypes.sizeof(ctypes.c_uint64)
+    ruleset = _checked(
+        _LIBC.syscall(_CREATE_RULESET, ctypes.byref(handled), ctypes.c_size_t(size), 0)
+    )
     try:
+        if limits_tcp and port is not None:
+            rule = _PortRule(_CONNECT_TCP, port)
+            _checked(_LIBC.syscall(_ADD_RULE, ruleset, _RULE_NET_PORT, ctypes.byref(rule), 0))
         _checked(_LIBC.syscall(_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)

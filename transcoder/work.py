@@ -64,14 +64,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class OnlySource(Source):
-    """The last file that a child opens: a hijacked decoder can then read no key of ours and
-    remove no object."""
+    """The last file that a child opens: a hijacked decoder can then read no key of ours, remove
+    no object and connect to nothing but where its source is."""
 
     source: Source
 
     def open(self) -> BinaryIO:
         file = self.source.open()
-        landlock.forbid_files()
+        landlock.confine(self.source.port())
         return file
 
 

@@ -43,6 +43,10 @@ class Source:
         it was asked for, and nothing at the end only."""
         raise NotImplementedError
 
+    def port(self) -> int | None:
+        """The only TCP port that the file connects to; None: it needs no network."""
+        return None
+
 
 class Method(StrEnum):
     PUT = "PUT"

@@ -10,6 +10,7 @@ import io
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, cast
+from urllib.parse import urlsplit
 
 from stores.errors import StoreError
 from stores.objects.base import Source
@@ -37,6 +38,10 @@ class S3Source(Source):
 
     def open(self) -> BinaryIO:
         return cast(BinaryIO, RemoteFile(RangeReader(self.url, self.key, self.etag, self.ca_file)))
+
+    def port(self) -> int | None:
+        url = urlsplit(self.url)
+        return url.port or (443 if url.scheme == "https" else 80)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -87,6 +89,17 @@ def _peak_bytes(status: TextIO) -> int:
     status.seek(0)
     values = dict(line.split(":", 1) for line in status.read().splitlines())
     return int(values["VmHWM"].removesuffix("kB")) << 10
+
+
+def call(send: Send, source: Source, ports: Sequence[int]) -> None:
+    """Which of these ports on this machine a child can still connect to."""
+    reached = []
+    with source.open():
+        for port in ports:
+            with suppress(PermissionError), socket.socket() as connection:
+                connection.connect(("127.0.0.1", port))
+                reached.append(port)
+    send(Opened(works=True, reason=str(reached)))
 
 
 def intrude(send: Send, source: Source, other: Path) -> None:

@@ -9,6 +9,7 @@ import time
 from ast import literal_eval
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -148,6 +149,30 @@ def test_child_has_no_files_but_its_source(children: Children, tmp_path: Path) -
     work = told(children, child_work.intrude, LocalFile(str(source)), key)
     assert texts(asyncio.run(work)) == [", ".join(["6 bytes"] + ["refused"] * 8)]
     assert key.read_bytes() == b"secret"
+
+
+@dataclass(frozen=True, slots=True)
+class DistantFile(LocalFile):
+    """As if it were read over the network."""
+
+    tcp_port: int | None = None
+
+    def port(self) -> int | None:
+        return self.tcp_port
+
+
+@pytest.mark.skipif(landlock.version() < 4, reason="this kernel's Landlock knows no network")
+@pytest.mark.parametrize("own", [None, 0, 1])
+def test_child_connects_to_nothing_but_its_source(
+    children: Children, tmp_path: Path, own: int | None
+) -> None:
+    path = tmp_path / "source"
+    path.write_bytes(b"")
+    with socket.create_server(("127.0.0.1", 0)) as a, socket.create_server(("127.0.0.1", 0)) as b:
+        ports = [server.getsockname()[1] for server in (a, b)]
+        source = DistantFile(str(path), None if own is None else ports[own])
+        work = told(children, child_work.call, source, ports)
+        assert texts(asyncio.run(work)) == [str([] if own is None else [ports[own]])]
 
 
 def test_time_is_bounded(children: Children) -> None:
