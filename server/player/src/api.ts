@@ -43,6 +43,7 @@ export interface MediaPage {
 
 export interface Playback {
   url: string;
+  cmcd_url: string;
 }
 
 export class ApiError extends Error {

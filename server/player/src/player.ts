@@ -1,6 +1,8 @@
 // Plays one title in the page's video element: through Media Source Extensions by hls.js wherever
 // they exist, because only there a rung can be chosen and measured; else by the browser itself.
 import Hls, { type ErrorData, ErrorDetails, ErrorTypes, Events, type Level } from "hls.js";
+import type { Playback } from "./api";
+import { Viewing } from "./viewing";
 
 const BACK_BUFFER_S = 60;
 const MAX_RECOVERIES = 3; // without playing on in between
@@ -39,29 +41,53 @@ export class Player {
   private fragmentBitRate: number | null = null;
   private played: Rung | null = null;
   private chosen = AUTO;
+  private readonly viewing: Viewing;
   private readonly listeners = new AbortController();
 
-  /** `freshUrl` asks the API for a playback URL whose token has not expired. */
+  /** `freshPlayback` asks the API for URLs whose token has not expired. */
   constructor(
     private readonly video: HTMLVideoElement,
-    private readonly freshUrl: () => Promise<string>,
+    mediaId: string,
+    private readonly freshPlayback: () => Promise<Playback>,
     private readonly listener: PlayerListener,
   ) {
+    this.viewing = new Viewing(video, mediaId);
     const { signal } = this.listeners;
     video.addEventListener("timeupdate", () => this.noteProgress(), { signal });
     video.addEventListener("seeking", () => this.noteSeek(), { signal });
   }
 
-  /** Rejects with what `freshUrl` rejects with. */
+  /** Rejects with what `freshPlayback` rejects with. */
   async open(position = 0): Promise<void> {
-    const url = await this.freshUrl();
+    const { url, cmcd_url } = await this.freshPlayback();
     if (this.closed) return;
+    this.viewing.reportTo(cmcd_url);
     if (Hls.isSupported()) this.openHls(url, position);
     else this.openNative(url, position);
   }
 
+  /** `play` will follow as soon as there is something to play. */
+  willPlay(): void {
+    this.viewing.ask();
+  }
+
+  /** A browser may refuse to play before the person has touched the page; the controls are there. */
+  async play(): Promise<void> {
+    this.viewing.ask();
+    try {
+      await this.video.play();
+    } catch (error) {
+      const refused = error instanceof DOMException;
+      if (!refused || (error.name !== "NotAllowedError" && error.name !== "AbortError")) {
+        throw error;
+      }
+      if (error.name === "NotAllowedError") this.viewing.withdraw();
+    }
+  }
+
   close(): void {
     this.closed = true;
+    this.viewing.close();
     this.listeners.abort();
     clearTimeout(this.retryTimer);
     this.hls?.destroy();
@@ -92,7 +118,11 @@ export class Player {
   private openHls(url: string, position: number): void {
     this.hls?.destroy();
     // A growing EVENT playlist counts as live, and hls.js would start at its end.
-    const hls = new Hls({ startPosition: position, backBufferLength: BACK_BUFFER_S });
+    const hls = new Hls({
+      startPosition: position,
+      backBufferLength: BACK_BUFFER_S,
+      cmcd: this.viewing.requestMode,
+    });
     this.hls = hls;
     hls.on(Events.MANIFEST_PARSED, (_, { levels }) => {
       hls.loadLevel = this.chosen;
@@ -104,6 +134,7 @@ export class Player {
     hls.on(Events.LEVEL_SWITCHED, (_, { level }) => {
       const switched = hls.levels[level];
       this.played = switched ? toRung(switched, level) : null;
+      if (switched) this.viewing.switchTo(switched.bitrate);
     });
     hls.on(Events.ERROR, (_, data) => this.onHlsError(data));
     hls.loadSource(url);
@@ -167,7 +198,7 @@ export class Player {
     const paused = this.video.paused;
     this.open(position).then(
       () => {
-        if (!paused) void play(this.video);
+        if (!paused) void this.play();
       },
       (error: Error) => this.listener.onFailure(error.message),
     );
@@ -180,16 +211,6 @@ export class Player {
 
   private noteProgress(): void {
     if (this.video.currentTime > this.recoveredAt + PLAYED_ON_S) this.recoveries = 0;
-  }
-}
-
-/** A browser may refuse to play before the person has touched the page; the controls are there. */
-export async function play(video: HTMLVideoElement): Promise<void> {
-  try {
-    await video.play();
-  } catch (error) {
-    const refused = error instanceof DOMException;
-    if (!refused || (error.name !== "NotAllowedError" && error.name !== "AbortError")) throw error;
   }
 }
 

@@ -3,7 +3,7 @@ import { ApiError, getPlayback, type Media } from "./api";
 import { child, element, setText } from "./dom";
 import { Figures } from "./figures";
 import { bytes, clock, percent } from "./format";
-import { Player, play } from "./player";
+import { Player } from "./player";
 import { Quality } from "./quality";
 import { isUnfinished } from "./watcher";
 
@@ -39,7 +39,7 @@ export class Stage {
   /** Goes on with the title that is there. */
   play(): void {
     this.playWhenReady = true;
-    if (this.player) void play(this.video);
+    void this.player?.play();
   }
 
   update(media: Media): void {
@@ -59,15 +59,16 @@ export class Stage {
 
   private startPlayer(media: Media): void {
     this.video.poster = media.type === "audio" ? (this.video.dataset.audioPoster ?? "") : "";
-    const player = new Player(this.video, async () => (await getPlayback(media.id)).url, {
+    const player = new Player(this.video, media.id, () => getPlayback(media.id), {
       onRungs: (rungs, chosen) => this.quality.offer(rungs, chosen, media),
       onFailure: (reason) => this.fail(reason),
     });
     this.player = player;
     this.figures.follow(player, () => this.media ?? media);
+    if (this.playWhenReady) player.willPlay();
     player.open(this.resumeAt).then(
       () => {
-        if (this.playWhenReady && this.player === player) void play(this.video);
+        if (this.playWhenReady && this.player === player) void player.play();
       },
       (error: Error) => {
         if (this.player !== player) return;
