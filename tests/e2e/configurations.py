@@ -5,6 +5,7 @@ aws: API with page, origin and two workers, each a process with a directory and 
 own, which share nothing but S3, DynamoDB and Redis.
 """
 
+import json
 import secrets
 import signal
 import time
@@ -17,6 +18,7 @@ import psutil
 
 from cli.config import parse
 from deployments.aws_local import estate, servers
+from media.settings import DEFAULT_PROFILES
 from tests import service as command
 from tests.e2e.roles import credentials
 from tests.e2e.service import Service
@@ -25,8 +27,13 @@ STOP_S = 60
 SOON_S = 20
 WORKERS = 2
 ROLES = ("api", "origin", "worker", "create")
-# A worker each for two processors; what x264 can do is the other configuration's to show.
-MODEST = {"STREAM_WORKER_CONCURRENCY": "1", "STREAM_FFMPEG_PRESET": "ultrafast"}
+# A worker each for two processors; what the encoder can do is the other configuration's to show.
+RUNGS = [profile.model_dump() for profile in DEFAULT_PROFILES[1:]]
+MODEST = {
+    "STREAM_WORKER_CONCURRENCY": "1",
+    "STREAM_FFMPEG_PRESET": "superfast",
+    "STREAM_FFMPEG_PROFILES": json.dumps(RUNGS),
+}
 
 Install = Callable[[Path], "Configuration"]  # a new one in a directory
 

@@ -91,11 +91,13 @@ function confirmDelete(media: Media): void {
 }
 
 async function removeForGood(id: string): Promise<void> {
+  const wasWatched = watcher.forget(id); // from now on it may be gone at any moment
   try {
     await deleteMedia(id);
     remove(id);
     element("file").focus(); // the button that had the focus is gone
   } catch (error) {
+    if (wasWatched) watcher.watch(id);
     showError(error);
   }
 }

@@ -32,8 +32,9 @@ export class Watcher {
     if (this.timer === 0) this.schedule(VISIBLE_MS);
   }
 
-  forget(id: string): void {
-    this.ids.delete(id);
+  /** Whether it was watched. */
+  forget(id: string): boolean {
+    return this.ids.delete(id);
   }
 
   private schedule(delayMs: number): void {
@@ -46,7 +47,9 @@ export class Watcher {
   private async round(): Promise<void> {
     this.asking = true;
     try {
-      for (const id of [...this.ids]) await this.ask(id);
+      for (const id of [...this.ids]) {
+        if (this.ids.has(id)) await this.ask(id); // it may have been forgotten meanwhile
+      }
       this.online();
     } catch (error) {
       this.failures += 1;
