@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SIZE = "48m"
+SIZE = "256m"  # above what thirty titles take
 
 
 class CannotMount(Exception):

@@ -255,7 +255,8 @@ class Exchange:
                     await _first_failure(sending, answering)
                 finally:
                     await _cancelled(answering)
-                return sending.done() and answering.result()
+                sent = sending.done() and sending.exception() is None
+                return sent and answering.result()
             finally:
                 await _cancelled(sending)
 
