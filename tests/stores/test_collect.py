@@ -1,14 +1,15 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from cli.config import parse
 from media.asset import Asset, AssetType, Failure, Priority, Status
 from media.commit import named_objects
 from media.keys import INDEX, PLAYLIST, media_prefix, package_prefix, source_key
@@ -19,7 +20,7 @@ from stores.collect import PARALLEL_DELETIONS, Finding, collect
 from stores.errors import Conflict, NotFound, Unavailable
 from stores.objects.filesystem import FilesystemObjects
 from stores.removal import remove_title
-from stores.wiring import Stores, make_worker, open_stores
+from stores.wiring import Stores, create_storage, make_worker, open_stores
 from tests.domain.plans import make_commits, make_plan
 from tests.transcoder.running import SMALL
 from tests.transcoder.sources import constant, tone, write_video
@@ -39,7 +40,7 @@ STEPS = {
 }
 
 
-def settings(directory: Path) -> Settings:
+def embedded(directory: Path) -> Settings:
     return Settings(
         data=DataSettings(dir=directory / "data"),
         worker=WorkerSettings(concurrency=2),
@@ -47,10 +48,25 @@ def settings(directory: Path) -> Settings:
     )
 
 
-@asynccontextmanager
-async def opened(directory: Path) -> AsyncIterator[Stores]:
-    async with open_stores(settings(directory)) as stores:
-        yield stores
+@pytest.fixture(params=["embedded", "aws"])
+def settings(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """Of an installation with nothing in it."""
+    settings = embedded(tmp_path)
+    if request.param == "aws":
+        environment: dict[str, str] = request.getfixturevalue("aws")
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        configured = parse(environment, tmp_path)
+        sections = {name: getattr(configured, name) for name in ("aws", "redis", "signing")}
+        settings = settings.model_copy(update=sections)
+        asyncio.run(created(settings))
+    return settings
+
+
+async def created(settings: Settings) -> list[str]:
+    return [name async for name in create_storage(settings)]
 
 
 def asset(media_id: str, *, upload_expires_in_s: float = HOUR_S) -> Asset:
@@ -112,7 +128,7 @@ def test_what_no_commit_names_is_removed_of_settled_titles_only(
     tmp_path: Path, status: Status, settled_after_s: float
 ) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as stores:
+        async with open_stores(embedded(tmp_path)) as stores:
             wanted = await title(stores, "m1", status)
             late = {
                 f"{package_prefix('m1', PLAN.version)}720p/00000-0123456789abcdef.m4s",
@@ -132,9 +148,9 @@ def test_what_no_commit_names_is_removed_of_settled_titles_only(
     asyncio.run(scenario())
 
 
-def test_what_belongs_to_no_title_is_removed(tmp_path: Path) -> None:
+def test_what_belongs_to_no_title_is_removed(settings: Settings) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as stores:
+        async with open_stores(settings) as stores:
             wanted = await title(stores, "m1", Status.READY)
             await put(stores, {source_key("gone"), *whole_package("lost", PLAN)})
             expected = {source_key("gone"), media_prefix("lost")}
@@ -147,9 +163,9 @@ def test_what_belongs_to_no_title_is_removed(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_upload_that_was_never_finished_is_removed(tmp_path: Path) -> None:
+def test_upload_that_was_never_finished_is_removed(settings: Settings) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as stores:
+        async with open_stores(settings) as stores:
             await stores.catalog.create(asset("m1"))
             await stores.catalog.create(asset("m2", upload_expires_in_s=-1))
             await put(stores, [source_key("m1"), source_key("m2")])
@@ -165,7 +181,7 @@ def test_upload_that_was_never_finished_is_removed(tmp_path: Path) -> None:
 
 def test_staged_file_of_a_dead_writer_is_removed(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as stores:
+        async with open_stores(embedded(tmp_path)) as stores:
             (tmp_path / "data" / "objects" / ".tmp" / "0123").write_bytes(b"half of it")
             for dry_run in (True, False):
                 (finding,) = await found(stores, dry_run=dry_run)
@@ -177,7 +193,7 @@ def test_staged_file_of_a_dead_writer_is_removed(tmp_path: Path) -> None:
 
 def test_another_catalog_removes_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as stores:
+        async with open_stores(embedded(tmp_path)) as stores:
             await put(stores, {source_key(f"m{number}") for number in range(20)})
             assert len(await found(stores, dry_run=True)) == 20
             with pytest.raises(Unavailable, match="hardly the catalog of these objects"):
@@ -200,7 +216,7 @@ class RetryingObjects(FilesystemObjects):
 
 def test_title_that_is_tried_again_loses_no_more(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as stores:
+        async with open_stores(embedded(tmp_path)) as stores:
             await title(stores, "m1", Status.FAILED)
             prefix = package_prefix("m1", PLAN.version)
             await put(stores, [f"{prefix}720p/{n:05d}-0123456789abcdef.m4s" for n in range(64)])
@@ -259,7 +275,7 @@ async def collect_all_the_time(stores: Stores) -> int:
         return rounds
 
 
-def test_no_title_loses_an_object_to_a_collection(tmp_path: Path, clip: Path) -> None:
+def test_no_title_loses_an_object_to_a_collection(settings: Settings, clip: Path) -> None:
     """While titles are uploaded, encoded, published, deleted, tried again and left by zombies."""
     chance = random.Random(3)
     media_ids = [f"m{number}" for number in range(10)]
@@ -289,9 +305,9 @@ def test_no_title_loses_an_object_to_a_collection(tmp_path: Path, clip: Path) ->
 
     async def scenario() -> None:
         children = Children()
-        async with opened(tmp_path) as stores:
-            titles = Titles(stores.objects, stores.catalog, settings(tmp_path), children)
-            worker = make_worker(settings(tmp_path), titles)
+        async with open_stores(settings) as stores:
+            titles = Titles(stores.objects, stores.catalog, settings, children)
+            worker = make_worker(settings, titles)
             working = asyncio.create_task(worker.run())
             collecting = [asyncio.create_task(collect_all_the_time(stores)) for _ in range(2)]
             try:
