@@ -22,8 +22,10 @@ up-aws-local: setup-aws-local  ## the same on local S3, DynamoDB and Redis serve
 	@set --; [ -z "$$FILE" ] || set -- --upload "$$FILE"; \
 		exec $(BIN)/python -m deployments.aws_local "$$@" $(ARGS)
 
+# Most tests wait more than they compute, so two processes fit on two cores. Some tests alone, named
+# by ARGS, run in one, where a debugger works.
 test: setup-dev tools-test setup-aws-local tests/node_modules/.installed  ## run all tests; ARGS="tests/cli -x" some
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadgroup)
 
 chaos: setup-dev tools-test setup-aws-local  ## kill, freeze, part and starve installations; ARGS="--only s3 --seed 1" some
 	@$(BIN)/python -m tests.chaos $(ARGS)

@@ -10,6 +10,16 @@ settings.register_profile("headrace", deadline=None)  # the time of one example 
 settings.load_profile("headrace")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run in several processes, tests that share a running service stay in one of them, as do
+    those of a file."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)  # of a parametrised test
+        service = callspec.params.get("install") if callspec else None
+        group = f"e2e {service}" if service else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.AwsServer]:
     """One for all tests; each makes buckets of its own."""
