@@ -15,7 +15,6 @@ before each few objects that are deleted.
 """
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -34,9 +33,9 @@ from media.keys import (
 )
 from media.plan import Plan
 from media.publish import plan_rungs
-from stores.errors import NotFound, Unavailable
+from stores.errors import Conflict, NotFound, Unavailable
 from stores.objects.base import ObjectStore
-from stores.removal import is_abandoned, remove_title
+from stores.removal import is_abandoned, remove_abandoned
 from stores.wiring import Stores
 
 SETTLED_AFTER_S = 3600.0
@@ -80,11 +79,17 @@ class _Collector:
     async def uploads(self) -> AsyncIterator[Finding]:
         now_ms = time.time() * 1000
         for asset in await self._stores.catalog.list_by_status([Status.UPLOADING]):
-            if is_abandoned(asset, now_ms):
-                if not self._dry_run:
-                    with contextlib.suppress(NotFound):  # somebody else did
-                        await remove_title(self._stores, asset.id)
+            if is_abandoned(asset, now_ms) and await self._removed(asset):
                 yield Finding(source_key(asset.id), "its upload was never finished")
+
+    async def _removed(self, upload: Asset) -> bool:
+        if self._dry_run:
+            return True
+        try:
+            await remove_abandoned(self._stores, upload)
+        except (Conflict, NotFound):  # its client came back, or somebody else removed it
+            return False
+        return True
 
     async def look_at_sources(self) -> None:
         async for info in self._stores.objects.list(SOURCES):

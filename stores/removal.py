@@ -33,6 +33,12 @@ def is_abandoned(asset: Asset, now_ms: float) -> bool:
     return asset.status is Status.UPLOADING and asset.upload_expires_at_ms < now_ms
 
 
+async def remove_abandoned(stores: Stores, upload: Asset) -> None:
+    """As `remove_title`; raises Conflict if it has been renewed or confirmed meanwhile."""
+    await stores.catalog.transition(upload.id, Status.DELETING, seen=upload)
+    await remove_title(stores, upload.id)
+
+
 async def stop_work(jobs: Jobs, media_id: str) -> None:
     """Ends with nothing of it running or waiting; raises Unavailable if that does not come soon.
     Nothing may be written once the objects are deleted."""

@@ -9,7 +9,7 @@ import structlog
 from media.asset import UNFINISHED, Asset, Failure, Status
 from stores.errors import Conflict, NotFound, Unavailable
 from stores.jobs.base import JobState
-from stores.removal import is_abandoned, remove_title
+from stores.removal import is_abandoned, remove_abandoned, remove_title
 from stores.wiring import Stores
 
 log = structlog.stdlib.get_logger(__name__)
@@ -26,9 +26,7 @@ async def reconcile(stores: Stores) -> None:
     now_ms = time.time() * 1000
     uploading = await catalog.list_by_status([Status.UPLOADING])
     abandoned = [asset for asset in uploading if is_abandoned(asset, now_ms)]
-    for asset in abandoned:
-        log.info("removing an upload that was never finished", media=asset.id)
-    await _each(_remove, stores, abandoned)
+    await _each(_abandon, stores, abandoned)
     await catalog.sweep()
     await stores.objects.sweep()
 
@@ -67,7 +65,7 @@ LOST = Failure("internal", "the work on this title failed for an unknown reason"
 
 async def _fail(stores: Stores, asset: Asset, failure: Failure) -> None:
     try:
-        await stores.catalog.transition(asset.id, Status.FAILED, {"error": failure})
+        await stores.catalog.transition(asset.id, Status.FAILED, {"error": failure}, seen=asset)
     except (Conflict, NotFound):
         log.info("title changed while it was being failed", media=asset.id)
 
@@ -77,3 +75,11 @@ async def _remove(stores: Stores, asset: Asset) -> None:
         await remove_title(stores, asset.id)
     except NotFound:
         log.info("title was removed by somebody else", media=asset.id)
+
+
+async def _abandon(stores: Stores, upload: Asset) -> None:
+    log.info("removing an upload that was never finished", media=upload.id)
+    try:
+        await remove_abandoned(stores, upload)
+    except (Conflict, NotFound):
+        log.info("upload was renewed, confirmed or removed meanwhile", media=upload.id)

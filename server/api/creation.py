@@ -117,9 +117,9 @@ async def _living(catalog: Catalog, media_id: str) -> Asset | None:
     try:
         asset = await catalog.get(media_id)
         if asset.status is Status.UPLOADING and asset.upload_expires_at_ms < expiry_ms(0):
-            asset = await catalog.transition(media_id, Status.DELETING)
+            asset = await catalog.transition(media_id, Status.DELETING, seen=asset)
     except NotFound:
         return None
-    except Conflict:  # its upload has come to an end just now
+    except Conflict:  # its upload has been renewed, or has come to an end, just now
         return await _living(catalog, media_id)
     return None if asset.status is Status.DELETING else asset

@@ -55,10 +55,16 @@ class Catalog:
         raise NotImplementedError
 
     async def transition(
-        self, media_id: str, to: Status, changes: Mapping[str, object] | None = None
+        self,
+        media_id: str,
+        to: Status,
+        changes: Mapping[str, object] | None = None,
+        *,
+        seen: Asset | None = None,
     ) -> Asset:
         """Move to `to` if TRANSITIONS allows it from the current status, with `changes` to
-        other fields of Asset in the same write. Raises NotFound, Conflict."""
+        other fields of Asset in the same write; with `seen` only if that still is the record.
+        Raises NotFound, Conflict."""
         raise NotImplementedError
 
     async def update(self, media_id: str, changes: Mapping[str, object]) -> Asset:

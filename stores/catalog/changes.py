@@ -24,6 +24,12 @@ def created(asset: Asset, *, now_ms: int) -> Write:
     return _told(None, replace(asset, events=0), at_ms=now_ms)
 
 
+def check_unchanged(asset: Asset, seen: Asset | None) -> None:
+    """The time of a record's last write grows with each."""
+    if seen is not None and seen.updated_at_ms != asset.updated_at_ms:
+        raise Conflict(f"media {asset.id} has changed since it was looked at")
+
+
 def moved(asset: Asset, to: Status, changes: Mapping[str, object], *, now_ms: int) -> Write:
     if to not in TRANSITIONS[asset.status]:
         raise Conflict(f"media {asset.id} is {asset.status} and cannot become {to}")

@@ -108,9 +108,15 @@ class DynamoCatalog(Catalog):
         return tuple(sorted((a for a in found.values() if a.status in statuses), key=_age))
 
     async def transition(
-        self, media_id: str, to: Status, changes: Mapping[str, object] | None = None
+        self,
+        media_id: str,
+        to: Status,
+        changes: Mapping[str, object] | None = None,
+        *,
+        seen: Asset | None = None,
     ) -> Asset:
         def move(asset: Asset) -> Write:
+            decide.check_unchanged(asset, seen)
             return decide.moved(asset, to, changes or {}, now_ms=_now_ms())
 
         return await self._change(media_id, move)

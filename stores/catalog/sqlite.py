@@ -60,9 +60,15 @@ class SqliteCatalog(Catalog):
         return await self._call(_list_by_status, tuple(set(statuses)))
 
     async def transition(
-        self, media_id: str, to: Status, changes: Mapping[str, object] | None = None
+        self,
+        media_id: str,
+        to: Status,
+        changes: Mapping[str, object] | None = None,
+        *,
+        seen: Asset | None = None,
     ) -> Asset:
         def move(asset: Asset) -> Write:
+            decide.check_unchanged(asset, seen)
             return decide.moved(asset, to, changes or {}, now_ms=_now_ms())
 
         return await self._call(_change, media_id, move, self._webhooks)

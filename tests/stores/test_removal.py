@@ -8,9 +8,9 @@ import pytest
 from media.asset import Asset, AssetType, Failure, Priority, Status
 from media.keys import media_prefix, source_key
 from media.settings import DataSettings, Settings, WorkerSettings
-from stores.errors import NotFound
+from stores.errors import Conflict, NotFound
 from stores.jobs.base import JobState, Task, TitleHandler
-from stores.removal import remove_title
+from stores.removal import remove_abandoned, remove_title
 from stores.wiring import Stores, make_worker, open_stores
 
 
@@ -93,6 +93,26 @@ def test_a_removal_that_died_is_finished_by_the_next(tmp_path: Path) -> None:
             await stores.objects.delete(source_key("m1"))
             await remove_title(stores, "m1")
             await assert_only_m2_is_left(stores)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_upload_whose_client_came_back_is_not_removed(tmp_path: Path, confirmed: bool) -> None:
+    async def scenario() -> None:
+        async with title(tmp_path, Status.UPLOADING) as stores:
+            found = await stores.catalog.get("m1")
+            if confirmed:
+                await stores.catalog.transition("m1", Status.QUEUED)
+            else:
+                await stores.catalog.update("m1", {"upload_expires_at_ms": 2})
+            with pytest.raises(Conflict):
+                await remove_abandoned(stores, found)
+            assert (await stores.catalog.get("m1")).status is not Status.DELETING
+            await stores.objects.head(source_key("m1"))
+            await remove_abandoned(stores, await stores.catalog.get("m2"))
+            with pytest.raises(NotFound):
+                await stores.catalog.get("m2")
 
     asyncio.run(scenario())
 

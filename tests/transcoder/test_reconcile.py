@@ -1,6 +1,8 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,9 @@ import pytest
 from media.asset import Asset, AssetType, Failure, Priority, Status
 from media.keys import source_key
 from media.settings import DataSettings, Settings, WorkerSettings
-from stores.errors import NotFound, Unavailable
+from stores.catalog.sqlite import SqliteCatalog
+from stores.collect import collect
+from stores.errors import Conflict, NotFound, Unavailable
 from stores.jobs.base import JobState, Task, TaskFailed, TitleHandler
 from stores.jobs.embedded import EmbeddedRedis
 from stores.wiring import Stores, make_worker, open_stores
@@ -103,17 +107,21 @@ class Refuser(TitleHandler):
         self.failed.set()
 
 
+async def fail_job(stores: Stores, directory: Path) -> None:
+    await stores.jobs.enqueue("m1", Priority.NORMAL)
+    handler = Refuser()
+    worker = make_worker(settings(directory), handler)
+    running = asyncio.create_task(worker.run())
+    await asyncio.wait_for(handler.failed.wait(), 20)
+    await worker.drain(20)
+    await running
+
+
 def test_title_whose_job_failed_is_failed(tmp_path: Path) -> None:
     async def scenario() -> Asset:
         async with open_stores(settings(tmp_path)) as stores:
             await create(stores, Status.QUEUED)
-            await stores.jobs.enqueue("m1", Priority.NORMAL)
-            handler = Refuser()
-            worker = make_worker(settings(tmp_path), handler)
-            running = asyncio.create_task(worker.run())
-            await asyncio.wait_for(handler.failed.wait(), 20)
-            await worker.drain(20)
-            await running
+            await fail_job(stores, tmp_path)
             await reconcile(stores)
             return await stores.catalog.get("m1")
 
@@ -149,5 +157,58 @@ def test_what_nobody_wants_is_removed(
                 await stores.catalog.get("m1")
             with pytest.raises(NotFound):
                 await stores.objects.head(source_key("m1"))
+
+    asyncio.run(scenario())
+
+
+class Confirming(SqliteCatalog):
+    """Clients confirm their uploads just after these were found to have expired."""
+
+    async def list_by_status(self, statuses: Sequence[Status]) -> tuple[Asset, ...]:
+        found = await super().list_by_status(statuses)
+        for upload in found:
+            with suppress(Conflict):
+                await self.transition(upload.id, Status.QUEUED)
+        return found
+
+
+@pytest.mark.parametrize("by_collector", [True, False])
+def test_upload_that_is_confirmed_meanwhile_is_not_lost(tmp_path: Path, by_collector: bool) -> None:
+    async def scenario() -> None:
+        async with open_stores(settings(tmp_path)) as stores:
+            await create(stores, Status.UPLOADING, left_ms=-1)
+            catalog = Confirming(settings(tmp_path).data.dir / "catalog.sqlite3")
+            confirming = replace(stores, catalog=catalog)
+            if by_collector:
+                assert [finding async for finding in collect(confirming, dry_run=False)] == []
+            else:
+                await reconcile(confirming)
+            assert (await catalog.get("m1")).status is Status.QUEUED
+            await stores.objects.head(source_key("m1"))
+            await catalog.close()
+
+    asyncio.run(scenario())
+
+
+class Retrying(SqliteCatalog):
+    """A title that was found unfinished has failed and is tried again by the time it is failed."""
+
+    async def list_by_status(self, statuses: Sequence[Status]) -> tuple[Asset, ...]:
+        found = await super().list_by_status(statuses)
+        for asset in found:
+            await self.transition(asset.id, Status.FAILED)
+            await self.transition(asset.id, Status.QUEUED)
+        return found
+
+
+def test_title_that_is_tried_again_meanwhile_is_not_failed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with open_stores(settings(tmp_path)) as stores:
+            await create(stores, Status.QUEUED)
+            await fail_job(stores, tmp_path)
+            catalog = Retrying(settings(tmp_path).data.dir / "catalog.sqlite3")
+            await reconcile(replace(stores, catalog=catalog))
+            assert (await catalog.get("m1")).status is Status.QUEUED
+            await catalog.close()
 
     asyncio.run(scenario())

@@ -18,7 +18,7 @@ from media.keys import source_key
 from media.settings import Settings
 from server.api.app import make_api
 from server.api.bodies import UploadFields
-from server.api.creation import MAX_KEY, idempotency_key, new_asset
+from server.api.creation import MAX_KEY, create, idempotency_key, new_asset
 from server.problems import Malformed
 from server.tokens import TokenKeys
 from stores.catalog.sqlite import SqliteCatalog
@@ -375,3 +375,28 @@ def test_key_is_free_even_if_what_failed_cannot_be_removed(tmp_path: Path, key: 
         return [answer.status_code for answer in answers]
 
     assert asyncio.run(statuses()) == [503, 503]
+
+
+class Confirming(SqliteCatalog):
+    """An upload that has expired is confirmed just after it was looked at."""
+
+    async def get(self, media_id: str) -> Asset:
+        found = await super().get(media_id)
+        if found.status is Status.UPLOADING:
+            await self.transition(media_id, Status.QUEUED)
+        return found
+
+
+def test_upload_that_is_confirmed_just_now_is_not_begun_anew(tmp_path: Path, key: str) -> None:
+    upload = new_asset("u", UploadFields(filename="a"), expires_in_s=-1)
+
+    async def scenario() -> tuple[Asset, bool]:
+        catalog = Confirming(tmp_path / "catalog")
+        await create(catalog, upload, key)
+        again = new_asset("u", UploadFields(filename="a"), expires_in_s=1)
+        found = await create(catalog, again, key)
+        await catalog.close()
+        return found
+
+    found, is_new = asyncio.run(scenario())
+    assert (found.id, found.status, is_new) == (upload.id, Status.QUEUED, False)

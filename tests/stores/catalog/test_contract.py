@@ -129,6 +129,20 @@ def test_transition_follows_the_table(backend: CatalogBackend, status: Status, t
     backend.run(body)
 
 
+def test_transition_of_what_was_seen_refuses_what_has_changed(backend: CatalogBackend) -> None:
+    async def body(catalog: Catalog) -> None:
+        await catalog.create(asset("m"))
+        seen = await catalog.get("m")
+        renewed = await catalog.update("m", {"upload_expires_at_ms": 5})
+        with pytest.raises(Conflict, match="media m has changed"):
+            await catalog.transition("m", Status.DELETING, seen=seen)
+        assert await catalog.get("m") == renewed
+        queued = await catalog.transition("m", Status.QUEUED, seen=renewed)
+        assert queued.status is Status.QUEUED
+
+    backend.run(body)
+
+
 CHANGES: list[dict[str, Any]] = [
     {"title": "new", "description": "d"},
     {"source": FULL.source, "renditions": FULL.renditions, "duration_s": 1.5},
