@@ -19,6 +19,7 @@ from cli.logs import configure_logging
 from cli.process import allow_many_connections
 from media.settings import Settings
 from server.app import PLAYER_PAGE, create_api_app, create_app
+from server.cloudfront import load_cloudfront_key
 from server.origin.app import create_origin
 from server.origin.rsgi import OriginRSGI
 from server.tokens import load_keys
@@ -48,6 +49,7 @@ def serve(role: Role, settings: Settings, *, colour: bool | None) -> None:
     """Until SIGINT or SIGTERM. Raises ConfigError, Unavailable."""
     try:
         load_keys(settings.signing, settings.data.dir)
+        load_cloudfront_key(settings.signing)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
     asyncio.run(wait_for_stores(settings, objects_only=role is Role.ORIGIN))

@@ -167,6 +167,8 @@ class AwsSettings(Section):
     s3storageclass: StorageClass = "STANDARD"  # of packages; originals are STANDARD
     dynamodbtable: str | None = None  # set: the catalog is in DynamoDB
     dynamodbendpoint: str | None = None
+    # what playback URLs begin with, behind https://
+    cloudfrontdomain: str | None = Field(None, pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -253,6 +255,18 @@ class SigningSettings(Section):
 
     keys: dict[str, str] = Field(default_factory=dict)
     lifetime: Duration = timedelta(hours=6)
+    mode: Literal["token", "cloudfront-cookie", "cloudfront-url"] = "token"
+    cloudfrontkeyid: str | None = Field(None, pattern=r"^[A-Za-z0-9]{1,64}$")
+    cloudfrontkey: SecretStr | None = None  # private, PEM
+    cookiedomain: str | None = Field(None, pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.mode != "token" and not (self.cloudfrontkeyid and self.cloudfrontkey):
+            raise ValueError(f"mode {self.mode} needs cloudfrontkeyid and cloudfrontkey")
+        if self.cookiedomain is not None and self.mode != "cloudfront-cookie":
+            raise ValueError("cookiedomain goes with mode cloudfront-cookie")
+        return self
 
 
 class LogSettings(Section):
@@ -281,4 +295,20 @@ class Settings(Section):
                 "signing.keys must be set with aws.dynamodbtable or aws.s3rawbucket: machines that "
                 "share titles have to sign with the same keys, and one made here would stay here"
             )
+        if self.aws.cloudfrontdomain is not None and self.origin.publicurl is not None:
+            raise ValueError(
+                "aws.cloudfrontdomain and origin.publicurl are two ways to say the same: set one"
+            )
+        if self.signing.mode != "token" and self.media_url is None:
+            raise ValueError(
+                f"signing.mode {self.signing.mode} needs aws.cloudfrontdomain or origin.publicurl: "
+                "what is signed begins with it"
+            )
         return self
+
+    @property
+    def media_url(self) -> str | None:
+        """What playback URLs begin with, where that is not this server's own address."""
+        if self.aws.cloudfrontdomain is not None:
+            return f"https://{self.aws.cloudfrontdomain}"
+        return self.origin.publicurl and self.origin.publicurl.rstrip("/")

@@ -129,7 +129,7 @@ def _page_routes(directory: Path, settings: Settings) -> list[BaseRoute]:
     if not index.is_file():
         raise RuntimeError(f"{directory} has no player page: build it with `make player`")
     page = index.read_bytes()
-    media_host = settings.origin.publicurl or settings.server.publicurl or ""
+    media_host = settings.media_url or settings.server.publicurl or ""
     headers = {
         "cache-control": "no-cache",
         "content-security-policy": (

@@ -136,6 +136,10 @@ class Playback(Shown):
     url: str
     expires_at: datetime
     cmcd_url: str = Field(description="Where the player may POST CMCD version 2 event reports.")
+    cookies: dict[str, str] | None = Field(
+        description="What the player has to send as cookies with every request below the URL's "
+        "title; null: nothing."
+    )
     type: Literal["application/vnd.apple.mpegurl"] = "application/vnd.apple.mpegurl"
 
 

@@ -1,7 +1,5 @@
 import re
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,11 +8,11 @@ from media.asset import Asset, Status
 from media.keys import media_prefix
 from media.settings import Settings
 from server.api.bodies import Media, MediaList, Playback, answer, media_body
+from server.api.links import Links
 from server.api.operations import Gives, Operation, user_id
-from server.api.reports import PATH as REPORTS_PATH
 from server.origin.app import Origin
 from server.problems import InvalidFields, NotPlayable, TitleFailed, TitleNotFound
-from server.tokens import TokenKeys, issue, playback_path
+from server.tokens import TokenKeys
 from stores.catalog.base import Catalog, InvalidCursor
 from stores.errors import Conflict, NotFound, Unavailable
 from stores.removal import remove_title
@@ -60,7 +58,7 @@ class Titles:
         self, stores: Stores, keys: TokenKeys, settings: Settings, origin: Origin | None
     ) -> None:
         self._stores = stores
-        self._keys = keys
+        self._links = Links(keys, settings)
         self._settings = settings
         self._origin = origin
 
@@ -136,16 +134,9 @@ class Titles:
             raise TitleFailed(asset.error.message)
         if not asset.playable or asset.version is None:
             raise NotPlayable(f"The title is {asset.status}; its first segments are not out yet.")
-        expires = int(time.time() + self._settings.signing.lifetime.total_seconds())
-        token = issue(self._keys, asset.id, expires)
-        api = base_url(request, self._settings)
-        origin = (self._settings.origin.publicurl or api).rstrip("/")
-        playback = Playback(
-            url=origin + playback_path(token, asset.id, asset.version),
-            expires_at=datetime.fromtimestamp(expires, UTC),
-            cmcd_url=f"{api}{REPORTS_PATH}?token={token}",
+        return self._links.answer(
+            asset.id, asset.version, api_url=base_url(request, self._settings)
         )
-        return answer(playback)
 
 
 def _limit(request: Request) -> int:

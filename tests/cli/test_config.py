@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from cli.config import ConfigError, base_url, load_client, parse
-from media.settings import Settings
+from media.settings import AwsSettings, OriginSettings, Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -181,6 +181,9 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         ("", {"STREAM_SIGNING_KEYS": "{hunter2"}),
         ("", {"STREAM_SIGNING_KYES": "hunter2"}),
         ("hunter2", {}),
+        ("signing: {mode: hunter2}", {}),
+        ("signing: {cloudfrontkey: [hunter2]}", {}),
+        ("signing: {cloudfrontkey: hunter2, mode: cloudfront-url}", {}),
         ("origin: {secrets: [hunter2]}", {}),
         ("origin: {secrets: hunter2}", {}),
         ("", {"STREAM_ORIGIN_SECRETS": "hunter2"}),
@@ -191,6 +194,49 @@ def test_secret_is_never_shown(tmp_path: Path, text: str, environ: dict[str, str
     (tmp_path / "config.yaml").write_text(text)
     found = mistakes(tmp_path, environ)
     assert "hunter2" not in "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "signing: {mode: cloudfront-url}",
+            "signing (from config.yaml): "
+            "mode cloudfront-url needs cloudfrontkeyid and cloudfrontkey",
+        ),
+        (
+            "signing: {cookiedomain: studio.example}",
+            "signing (from config.yaml): cookiedomain goes with mode cloudfront-cookie",
+        ),
+        (
+            "signing: {mode: cloudfront-cookie, cloudfrontkeyid: K, cloudfrontkey: x}",
+            "(from config.yaml): signing.mode cloudfront-cookie needs aws.cloudfrontdomain or "
+            "origin.publicurl: what is signed begins with it",
+        ),
+        (
+            "aws: {cloudfrontdomain: a.example}\norigin: {publicurl: 'https://b.example'}",
+            "(from config.yaml): aws.cloudfrontdomain and origin.publicurl are two ways to say the "
+            "same: set one",
+        ),
+        (
+            "aws: {cloudfrontdomain: 'https://a.example'}",
+            "aws.cloudfrontdomain = 'https://a.example' (from config.yaml): ",
+        ),
+    ],
+)
+def test_playback_settings_that_do_not_fit_together(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    (mistake,) = mistakes(tmp_path, {})
+    assert mistake.strip().startswith(expected)
+
+
+def test_media_url_is_that_of_the_cdn() -> None:
+    assert Settings().media_url is None
+    assert Settings(aws=AwsSettings(cloudfrontdomain="a.example")).media_url == "https://a.example"
+    origin = OriginSettings(publicurl="http://b.example/")
+    assert Settings(origin=origin).media_url == "http://b.example"
 
 
 def test_long_value_is_cut(tmp_path: Path) -> None:

@@ -45,11 +45,12 @@ def running_server(
     *,
     page: Path | None = None,
     app: dict[str, str] | None = None,
+    others: dict[str, dict[str, str]] | None = None,
     **server_settings: object,
 ) -> Iterator[Server]:
     """Ends well, or the test fails."""
     data = {"dir": str(folder / "var")}
-    settings = {"app": app or {}, "data": data, "server": server_settings}
+    settings = {"app": app or {}, "data": data, "server": server_settings, **(others or {})}
     port = _free_port()
     environment = os.environ | {SETTINGS: json.dumps(settings)}
     if page is not None:
