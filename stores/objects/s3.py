@@ -38,7 +38,7 @@ from stores.objects.keys import split_key, split_prefix
 from stores.objects.s3_buckets import check_bucket, make_bucket
 from stores.objects.s3_client import S3, WRITE, Attributes, Place, finished
 from stores.objects.s3_deletion import delete_keys
-from stores.objects.s3_errors import BROKEN_BODY
+from stores.objects.s3_errors import BROKEN_BODY, Undecided
 from stores.objects.s3_source import S3Source
 from stores.objects.s3_target import upload_target
 from stores.objects.s3_upload import UNDER_WAY_BYTES, Budget, S3Writer
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 RAW = "source/"
 ABANDONED_AFTER = timedelta(hours=48)  # an upload that takes longer has no writer any more
 BODY_ATTEMPTS = 4
+DECISION_ATTEMPTS = 6
 # A task takes its source at its start and may run for `worker.jobtimeout`. Credentials of a role
 # may end sooner, and the link with them: the task then finds the store denied and is run again.
 SOURCE_LIFETIME_S = 24 * 3600
@@ -93,7 +94,7 @@ class S3Objects(ObjectStore):
                 except BROKEN_BODY:
                     if attempt == BODY_ATTEMPTS:
                         raise
-            await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter
+            await _pause_after(attempt)
         raise AssertionError
 
     async def head(self, key: str) -> ObjectInfo:
@@ -205,10 +206,22 @@ class S3Objects(ObjectStore):
         return ObjectInfo(place.key, len(data), _unquoted(answer["ETag"]))
 
     async def _put_if(self, place: Place, data: bytes, etag: str | None) -> ObjectInfo:
+        write = token_hex(8)
+        for attempt in itertools.count(1):
+            try:
+                return await self._put_once(place, data, etag, write)
+            except Undecided:
+                if attempt == DECISION_ATTEMPTS:
+                    raise
+            await _pause_after(attempt)
+        raise AssertionError
+
+    async def _put_once(
+        self, place: Place, data: bytes, etag: str | None, write: str
+    ) -> ObjectInfo:
         """The answer to a second attempt may be a conflict with the first one, and after none at
         all the object may be there: then the object itself is asked."""
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": f'"{etag}"'}
-        write = token_hex(8)
         try:
             return await self._put(place, data, Metadata={WRITE: write}, **condition)
         except NotFound as exc:
@@ -250,6 +263,10 @@ class S3Objects(ObjectStore):
                 await client.abort_multipart_upload(
                     Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                 )
+
+
+async def _pause_after(attempt: int) -> None:
+    await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter
 
 
 def _unquoted(etag: str) -> str:

@@ -57,8 +57,14 @@ _THROTTLED = frozenset(
     }
 )
 _NO_OBJECT = frozenset({"NoSuchKey", "NotFound", "404"})  # an answer to HEAD has no body
-_CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
+_CONFLICT = frozenset({"PreconditionFailed", "412"})
+_UNDECIDED = "ConditionalRequestConflict"
 _SAID_CHARACTERS = 300
+
+
+class Undecided(Unavailable):
+    """A conditional write met another request for its object: whether the condition holds is to
+    be asked again, for the other may come to nothing, or be a deletion."""
 
 
 @contextmanager
@@ -87,6 +93,8 @@ def _answer(exc: ClientError, bucket: str, what: str, where: str) -> StoreError:
         return NotFound(what)
     if code in _CONFLICT:
         return Conflict(f"{what} was written by somebody else meanwhile")
+    if code == _UNDECIDED:
+        return Undecided(f"{where}: other requests for it came at the same time again and again")
     message = _shortened(exc.response["Error"].get("Message", ""))
     said = f"{where}: S3 answered {status} {code}" + (f" ({message})" if message else "")
     if status == 403 or code in _DENIED:

@@ -10,10 +10,10 @@ import pytest
 from media.settings import AwsSettings
 from stores.errors import Conflict, Denied, Unavailable
 from stores.objects import s3 as s3_module
-from stores.objects.s3 import S3Objects
+from stores.objects.s3 import DECISION_ATTEMPTS, S3Objects
 from tests.stores.objects.backends import keys
 from tests.stores.objects.buckets import MIB, PROCESSED, RAW, behind, raw_client, run_s3, unfinished
-from tests.stores.objects.proxy import Answer, Lost, Proxy
+from tests.stores.objects.proxy import Answer, Lost, Proxy, Status
 
 
 def test_lost_answer_to_a_conditional_write(aws: AwsSettings, proxy: Proxy) -> None:
@@ -27,6 +27,24 @@ def test_lost_answer_to_a_conditional_write(aws: AwsSettings, proxy: Proxy) -> N
 
     run_s3(behind(proxy, aws), body)
     assert len([request for request in proxy.seen if request.startswith("PUT")]) == 4
+
+
+@pytest.mark.parametrize("answers", [1, DECISION_ATTEMPTS])
+def test_conditional_write_that_meets_another_request(
+    aws: AwsSettings, proxy: Proxy, answers: int
+) -> None:
+    """The other may come to nothing: nobody may take the object for stored."""
+    left = [Status(409, "ConditionalRequestConflict")] * answers
+    proxy.faults = lambda request: left.pop() if left and request.startswith("PUT") else None
+
+    async def body(store: S3Objects) -> None:
+        if answers == DECISION_ATTEMPTS:
+            with pytest.raises(Unavailable):
+                await store.put_if("v/k", b"one", etag=None)
+        stored = await store.put_if("v/k", b"one", etag=None)
+        assert await store.get("v/k") == (b"one", stored)
+
+    run_s3(behind(proxy, aws), body)
 
 
 def test_equal_bytes_of_somebody_else_are_a_conflict(aws: AwsSettings) -> None:

@@ -9,6 +9,7 @@ from media.settings import AwsSettings
 from stores.errors import Conflict, Denied, NotFound, Throttled, TimedOut, Unavailable
 from stores.objects import s3_client
 from stores.objects.s3 import S3Objects
+from stores.objects.s3_errors import Undecided
 from tests.stores.objects.buckets import behind, run_s3
 from tests.stores.objects.proxy import Fault, Lost, Proxy, Silence, Status
 
@@ -21,7 +22,7 @@ ANSWERS: list[tuple[Fault, type[Exception], str]] = [
     (Status(400, "ExpiredToken"), Denied, "working credentials"),
     (Status(403, "RequestTimeTooSkewed"), Denied, "set the clock"),
     (Status(412, "PreconditionFailed"), Conflict, "v/k was written by somebody else"),
-    (Status(409, "ConditionalRequestConflict"), Conflict, "v/k"),
+    (Status(409, "ConditionalRequestConflict"), Undecided, "v/k in bucket"),
     (Status(503, "SlowDown"), Throttled, "v/k in bucket objects-processed.*503 SlowDown"),
     (Status(429, "TooManyRequests"), Throttled, "429"),
     (Status(500, "InternalError"), Unavailable, "500 InternalError"),
