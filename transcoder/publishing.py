@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from media.asset import RenditionInfo
+from media.asset import RenditionInfo, Status
 from media.commit import Commit
 from media.keys import INDEX
 from media.plan import Plan
@@ -48,6 +48,9 @@ class _Title:
     due: float = 0.0  # on the loop's clock: not to be published before
     later: asyncio.Task[None] | None = None
 
+    def wait_s(self) -> float:
+        return max(0.0, self.due - asyncio.get_running_loop().time())
+
 
 class Publisher:
     """Of one worker. Any number of them may publish a title at once, in any order: each file
@@ -63,11 +66,10 @@ class Publisher:
         """Show what is committed by now: at once, or soon if viewers have plenty."""
         title = self._title(media_id, plan)
         title.asked += 1
-        wait_s = title.due - asyncio.get_running_loop().time()
-        if wait_s <= 0:
+        if title.wait_s() <= 0:
             await self._publish(title)
         elif title.later is None:
-            title.later = asyncio.create_task(self._publish_later(title, wait_s))
+            title.later = asyncio.create_task(self._publish_later(title))
 
     async def publish_final(
         self, media_id: str, plan: Plan, commits: Sequence[Commit]
@@ -103,12 +105,13 @@ class Publisher:
                 known -= title.committed.size()
                 del self._titles[media_id]
 
-    async def _publish_later(self, title: _Title, wait_s: float) -> None:
+    async def _publish_later(self, title: _Title) -> None:
+        """And again, if more is asked for in the meantime."""
         try:
-            await asyncio.sleep(wait_s)
-            while True:
+            while title.answered < title.asked:
+                await asyncio.sleep(title.wait_s())
                 try:
-                    return await self._publish(title)
+                    await self._publish(title)
                 except Unavailable as error:
                     media_id = title.committed.media_id
                     log.warning("publishing waits for a store", media=media_id, reason=str(error))
@@ -123,8 +126,15 @@ class Publisher:
                 return  # by another that began after this one was called
             asked = title.asked
             with contextlib.suppress(Conflict, NotFound):  # being deleted
-                await self._show(title)
+                if await self._is_worked_on(title.committed):
+                    await self._show(title)
             title.answered = asked
+
+    async def _is_worked_on(self, known: Committed) -> bool:
+        """Nobody waits for a publisher before the title's objects are deleted, or it is planned
+        anew."""
+        asset = await self._catalog.get(known.media_id)
+        return asset.status is Status.PROCESSING and asset.version == known.plan.version
 
     async def _show(self, title: _Title) -> None:
         await self._learn(title)

@@ -1,7 +1,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,6 +94,13 @@ class CountingCatalog(SqliteCatalog):
     def __init__(self, path: Path) -> None:
         super().__init__(path, webhooks=False)
         self.counts: Counter[str] = Counter()
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def update(self, media_id: str, changes: Mapping[str, object]) -> Asset:
+        self.counts["updates"] += 1
+        await self.answering.wait()
+        return await super().update(media_id, changes)
 
     async def commits(
         self, media_id: str, version: str, *, kind: str = "", start: int = 0
@@ -177,7 +184,7 @@ def test_what_has_to_wait_is_shown_soon(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with title(tmp_path, plan) as here:
-            publisher = here.publisher(pause_s=0.1)
+            publisher = here.publisher(pause_s=0.5)
             await here.commit(commits[:-20])
             await publisher.publish("m1", plan)
             shown = await here.listed()
@@ -192,6 +199,46 @@ def test_what_has_to_wait_is_shown_soon(tmp_path: Path) -> None:
                     await asyncio.sleep(0.01)
             asset = await here.catalog.get("m1")
             assert (asset.playable, asset.progress) == (True, 1.0)
+
+    asyncio.run(scenario())
+
+
+def test_what_comes_while_it_is_published_is_shown_soon(tmp_path: Path) -> None:
+    plan = make_plan(frames=30 * 300)
+    commits = make_commits(plan)
+
+    async def scenario() -> None:
+        async with title(tmp_path, plan) as here:
+            publisher = here.publisher(pause_s=1.0)
+            await here.commit(commits[:-20])
+            await publisher.publish("m1", plan)
+            here.catalog.answering.clear()
+            await here.commit(commits[-20:-1])
+            await publisher.publish("m1", plan)
+            await until(lambda: here.catalog.counts["updates"] == 2)
+            await here.commit(commits[-1:])
+            await publisher.publish("m1", plan)
+            here.catalog.answering.set()
+            async with asyncio.timeout(20):
+                while (await here.catalog.get("m1")).progress < 1:
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("status", [Status.DELETING, Status.FAILED])
+def test_nothing_is_shown_of_a_title_that_is_not_worked_on(tmp_path: Path, status: Status) -> None:
+    """A publisher that waits for its time does not stop with the title's tasks."""
+    plan = make_plan(frames=30 * 40)
+
+    async def scenario() -> None:
+        async with title(tmp_path, plan) as here:
+            await here.commit(make_commits(plan))
+            await here.catalog.transition("m1", status)
+            before = await here.catalog.get("m1")
+            await here.publisher().publish("m1", plan)
+            assert [info async for info in here.objects.list("v/")] == []
+            assert await here.catalog.get("m1") == before
 
     asyncio.run(scenario())
 
