@@ -26,7 +26,6 @@ from server.tokens import load_keys
 from stores.processes import die_with_parent
 from stores.wiring import open_objects, wait_for_stores
 
-MAX_CONNECTIONS = 4096  # open at a time, idle ones too; a CDN and load balancers keep hundreds
 MAX_HEAD_BYTES = 64 * 1024  # CloudFront sends at most 20 KiB
 STOP_TIMEOUT_S = 8  # for requests under way; after that their connections are cut
 SWITCH_INTERVAL_S = 0.0005  # a thread with an answer ready waits no longer for the interpreter
@@ -66,6 +65,7 @@ def _granian(role: Role, settings: Settings) -> MPServer:
         role,
         address=settings.server.host,
         port=settings.server.port,
+        workers=settings.origin.processes if origin else 1,
         interface=Interfaces.RSGI if origin else Interfaces.ASGI,
         runtime_mode=RuntimeModes.st if origin else RuntimeModes.auto,
         loop=Loops.uvloop,
@@ -73,7 +73,7 @@ def _granian(role: Role, settings: Settings) -> MPServer:
         task_impl=TaskImpl.rust if origin and sys.version_info < (3, 12) else TaskImpl.asyncio,
         http=HTTPModes.http1,
         websockets=False,
-        backpressure=MAX_CONNECTIONS,
+        backpressure=settings.server.connections,
         http1_settings=HTTP1Settings(
             header_read_timeout=read_timeout_ms, max_buffer_size=MAX_HEAD_BYTES
         ),

@@ -10,11 +10,14 @@ A name that holds a hash of its content is never overwritten with other bytes.
 """
 
 import hashlib
+import re
 
 SOURCES = "source/"
 PACKAGES = "v/"
 INDEX = "index.m3u8"
 PLAYLIST = "playlist.m3u8"
+
+_NAMED_HASH = re.compile(r"(?:.*/)?(?:init-([0-9a-f]{16})\.mp4|[0-9]{5,}-([0-9a-f]{16})\.m4s)")
 
 
 def source_key(media_id: str) -> str:
@@ -40,3 +43,9 @@ def init_name(data: bytes) -> str:
 
 def segment_name(number: int, data: bytes) -> str:
     return f"{number:05d}-{content_hash(data)}.m4s"
+
+
+def named_hash(key: str) -> str | None:
+    """The hash of its content that an object's name holds; None where there is none."""
+    match = _NAMED_HASH.fullmatch(key)
+    return None if match is None else match[1] or match[2]

@@ -130,6 +130,7 @@ class ServerSettings(Section):
     port: int = Field(8080, ge=1, le=65535)
     readtimeout: Duration = timedelta(seconds=75)  # a head, idleness, 64 KiB of a body
     writetimeout: Duration = timedelta(seconds=30)  # to answer a control request
+    connections: int = Field(4096, ge=1)  # open at a time, idle ones too; per process
     maxupload: ByteSize = ByteSize(20 * 1024**3)
     publicurl: str | None = None  # what URLs begin with; default: as the request did
     corsorigins: tuple[WebOrigin, ...] = ()  # whose pages may call the API in any user's name
@@ -245,6 +246,9 @@ class OriginSettings(Section):
     cache: ByteSize = ByteSize(256 * 1024**2)  # budget of the in-process cache, per process
     # A CDN that sends one of them as X-Origin-Verify has verified the token and taken it away.
     secrets: tuple[OriginSecret, ...] = ()
+    diskcache: ByteSize = ByteSize(0)  # budget of data.dir/origin-cache, of all processes; 0: none
+    prefetch: bool = True  # of the next segment, where objects are in S3
+    processes: int = Field(1, ge=1, le=64)  # of `headrace origin`, on one port
 
 
 class SigningSettings(Section):
@@ -303,6 +307,10 @@ class Settings(Section):
             raise ValueError(
                 f"signing.mode {self.signing.mode} needs aws.cloudfrontdomain or origin.publicurl: "
                 "what is signed begins with it"
+            )
+        if self.origin.diskcache and self.aws.s3rawbucket is None:
+            raise ValueError(
+                "origin.diskcache is for objects in S3 (aws.s3rawbucket): here they are on a disk"
             )
         return self
 

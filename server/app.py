@@ -79,6 +79,8 @@ class _App:
             _before_stop(stopping.stop)
             async with _webhooks(self._settings.webhook, stores.catalog, metrics):
                 yield
+            if origin is not None:
+                await origin.close()
 
 
 @asynccontextmanager

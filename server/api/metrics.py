@@ -1,5 +1,4 @@
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -7,19 +6,9 @@ from prometheus_client.registry import Collector
 
 from server.api.viewers import Viewers
 from server.origin.app import Origin
+from server.origin.stats import METRICS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-ORIGIN_COUNTERS = {
-    "hits": "Requests for objects that were answered from the cache",
-    "misses": "Requests for objects that the cache did not hold",
-    "evictions": "Objects dropped from the cache to make room for others",
-    "rejections": "Objects too large to be kept in the cache",
-    "refusals": "Requests without a token that gives access",
-}
-ORIGIN_LEVELS = {
-    "entries": "Objects in the cache now",
-    "bytes": "Memory that the objects in the cache take now, in bytes",
-}
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
 
@@ -79,9 +68,8 @@ class _OriginStats(Collector):
         self._origin = origin
 
     def collect(self) -> Iterator[Metric]:
-        for name, value in asdict(self._origin.stats()).items():
-            metric = f"headrace_origin_cache_{name}"
-            if name in ORIGIN_LEVELS:
-                yield GaugeMetricFamily(metric, ORIGIN_LEVELS[name], value)
-            else:
-                yield CounterMetricFamily(metric, ORIGIN_COUNTERS[name], value)
+        stats = self._origin.stats()
+        for metric in METRICS:
+            family = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
+            value = getattr(stats, metric.name)
+            yield family(f"headrace_origin_cache_{metric.name}", metric.meaning, value)

@@ -1,35 +1,26 @@
 import time
-from dataclasses import dataclass
 
 from media.settings import Settings
 from native.origin import Core, Miss, Request, Response
 from native.token import TokenVerifier
+from server.origin.disk import DiskCache
+from server.origin.diskfiles import DiskFiles
 from server.origin.fill import Filler
+from server.origin.stats import OriginStats
 from server.tokens import TokenKeys
 from stores.objects.base import ObjectStore
 
+DISK_CACHE = "origin-cache"  # in the data directory
 LARGEST_SHARE = 8  # an object above this fraction of the cache is passed through, not kept
-
-
-@dataclass(frozen=True, slots=True)
-class OriginStats:
-    """Counted since the start, but for `entries` and `bytes`, which are now."""
-
-    hits: int
-    misses: int
-    evictions: int
-    rejections: int  # objects too large to be kept
-    refusals: int  # requests that no token opened
-    entries: int
-    bytes: int
 
 
 class Origin:
     """What both shells serve; one per process and event loop."""
 
-    def __init__(self, core: Core, filler: Filler) -> None:
+    def __init__(self, core: Core, filler: Filler, disk: DiskCache | None) -> None:
         self._core = core
         self._filler = filler
+        self._disk = disk
 
     def respond(self, request: Request) -> Response | Miss:
         return self._core.respond(request, time.time())
@@ -40,6 +31,8 @@ class Origin:
 
     def purge(self, prefix: str) -> int:
         """Forget every object below a prefix, so that it is read anew or found missing."""
+        if self._disk is not None:
+            self._disk.doubt()
         return self._filler.purge(prefix)
 
     def withhold(self, prefix: str) -> None:
@@ -47,16 +40,35 @@ class Origin:
         self._filler.withhold(prefix)
 
     def release(self, prefix: str) -> None:
+        if self._disk is not None:
+            self._disk.doubt()
         self._filler.release(prefix)
 
+    async def close(self) -> None:
+        if self._disk is not None:
+            await self._disk.close()
+
     def stats(self) -> OriginStats:
-        objects = self._core.objects
+        objects, counts = self._core.objects, self._filler.counts
+        disk = self._disk
         return OriginStats(
-            hits=objects.hits,
-            misses=objects.misses,
+            hits=objects.hits - self._core.not_fresh + counts.prefetch_uses,
+            misses=objects.misses + self._core.not_fresh - counts.prefetch_uses,
             evictions=objects.evictions,
             rejections=objects.rejections,
             refusals=self._core.refusals,
+            waits=counts.waits,
+            stale=counts.stale,
+            busy=counts.busy,
+            unavailable=counts.unavailable,
+            prefetches=counts.prefetches,
+            prefetch_uses=counts.prefetch_uses + counts.prefetch_joins,
+            disk_hits=disk.hits if disk else 0,
+            disk_writes=disk.files.counts.writes if disk else 0,
+            disk_evictions=disk.files.counts.evictions if disk else 0,
+            disk_damaged=disk.files.counts.damaged if disk else 0,
+            disk_errors=disk.errors if disk else 0,
+            fetches=self._filler.fetches,
             entries=len(objects),
             bytes=objects.bytes,
         )
@@ -70,4 +82,10 @@ def create_origin(objects: ObjectStore, keys: TokenKeys, settings: Settings) -> 
         budget_bytes // LARGEST_SHARE,
         secrets=[secret.get_secret_value() for secret in settings.origin.secrets],
     )
-    return Origin(core, Filler(core, objects))
+    is_far = settings.aws.s3rawbucket is not None
+    disk = None
+    if settings.origin.diskcache:
+        files = DiskFiles(settings.data.dir / DISK_CACHE, int(settings.origin.diskcache))
+        disk = DiskCache(files, objects)
+    read = objects.get if disk is None else disk.get
+    return Origin(core, Filler(core, read, prefetch=is_far and settings.origin.prefetch), disk)

@@ -4,6 +4,7 @@
 <root>/reads      a line per object read
 <root>/hold       while this exists, reads wait
 <root>/block      while this exists, a read keeps the whole event loop from working
+<root>/disk       if this exists at the start, there is a disk cache in <root>/origin-cache
 """
 
 import asyncio
@@ -14,13 +15,13 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from cli.answering import answer_at_once
-from media.settings import OriginSettings, Settings
-from server.origin.app import create_origin
+from media.settings import DataSettings, OriginSettings, Settings
+from server.origin.app import Origin, create_origin
 from server.origin.asgi import OriginASGI
 from server.origin.rsgi import OriginRSGI
 from server.tokens import TokenKeys
 from stores.errors import Unavailable
-from stores.objects.base import ObjectInfo
+from stores.objects.base import ObjectInfo, ObjectStore
 from stores.objects.filesystem import FilesystemObjects
 
 ROOT = "TEST_ORIGIN_ROOT"
@@ -48,12 +49,22 @@ class WatchedObjects(FilesystemObjects):
         return await super().get(key)
 
 
+def _origin(root: Path, objects: ObjectStore) -> Origin:
+    if not (root / "disk").exists():
+        return create_origin(objects, KEYS, SETTINGS)
+    origin = SETTINGS.origin.model_copy(update={"diskcache": 1 << 24})
+    changed = {"origin": origin, "data": DataSettings(dir=root)}
+    return create_origin(objects, KEYS, SETTINGS.model_copy(update=changed))
+
+
 def rsgi() -> OriginRSGI:
-    objects = WatchedObjects(Path(os.environ[ROOT]))
-    application = OriginRSGI(create_origin(objects, KEYS, SETTINGS), objects)
+    root = Path(os.environ[ROOT])
+    objects = WatchedObjects(root)
+    application = OriginRSGI(_origin(root, objects), objects)
     answer_at_once(application.answer)
     return application
 
 
 def asgi() -> OriginASGI:
-    return OriginASGI(create_origin(WatchedObjects(Path(os.environ[ROOT])), KEYS, SETTINGS))
+    root = Path(os.environ[ROOT])
+    return OriginASGI(_origin(root, WatchedObjects(root)))

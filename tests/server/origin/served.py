@@ -98,6 +98,15 @@ async def put(root: Path, objects: dict[str, bytes]) -> None:
     await store.close()
 
 
+async def fetch(port: int, path: str) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -115,9 +124,10 @@ def wait_until(condition: object, what: str) -> None:
 
 
 @contextlib.contextmanager
-def granian(interface: str, root: Path) -> Iterator[Server]:
+def granian(interface: str, root: Path, *, workers: int = 1) -> Iterator[Server]:
     server = Server(free_port(), root)
-    arguments = ["--interface", interface, "--port", str(server.port), "--http", "1", "--no-ws"]
+    arguments = ["--workers", str(workers)]
+    arguments += ["--interface", interface, "--port", str(server.port), "--http", "1", "--no-ws"]
     arguments += ["--loop", "uvloop", "--http1-buffer-size", "65536", "--factory"]
     with (root / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -2,68 +2,17 @@
 
 import asyncio
 import gzip
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from media.settings import OriginSettings, Settings
-from native.origin import Miss, Request, Response
+from native.origin import Request
 from server.origin import fill
-from server.origin.app import Origin, create_origin
-from server.tokens import TokenKeys, issue
-from stores.errors import Unavailable
+from server.origin.app import Origin
 from stores.objects.base import ObjectInfo
-from stores.objects.filesystem import FilesystemObjects
+from tests.server.origin.held import HeldObjects, ask, run, settle
 
-KEYS = TokenKeys({"k": bytes(32)})
-TOKEN = issue(KEYS, "m1", 4_000_000_000)
 INFO = ObjectInfo("v/m1/1/a", 3, 'a"b/c')
-
-
-class HeldObjects(FilesystemObjects):
-    """Reads wait until they are let go, and are counted."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.reads = 0
-        self.away = False
-        self.go = asyncio.Event()
-        self.go.set()
-
-    async def get(self, key: str) -> tuple[bytes, ObjectInfo]:
-        self.reads += 1
-        await self.go.wait()
-        if self.away:
-            raise Unavailable("the store is away")
-        return await super().get(key)
-
-
-def run(root: Path, body: Callable[[Origin, HeldObjects], Awaitable[None]]) -> None:
-    async def with_origin() -> None:
-        objects = HeldObjects(root)
-        settings = Settings(origin=OriginSettings(cache=1 << 20))
-        try:
-            await body(create_origin(objects, KEYS, settings), objects)
-        finally:
-            await objects.close()
-
-    asyncio.run(with_origin())
-
-
-def asking(name: str, method: str = "GET") -> Request:
-    return Request(method, f"/t/{TOKEN}/v/m1/1/{name}")
-
-
-async def ask(origin: Origin, name: str, method: str = "GET") -> Response:
-    answer = origin.respond(asking(name, method))
-    return await origin.fill(answer) if isinstance(answer, Miss) else answer
-
-
-async def settle() -> None:
-    """Let every task run until it waits for something."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 def test_one_read_serves_all_who_wait(tmp_path: Path) -> None:
@@ -224,28 +173,34 @@ def test_names_of_no_kind_are_not_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "body", "cache_control", "kept_for_s"),
+    ("key", "body", "cache_control", "life"),
     [
-        (".m4s", b"#EXT-X-START:TIME-OFFSET=0", fill.IMMUTABLE, fill.IMMUTABLE_FOR_S),
-        (".mp4", b"abc", fill.IMMUTABLE, fill.IMMUTABLE_FOR_S),
-        (".m3u8", b"#EXTM3U\n", fill.FINAL, 60),
-        (".m3u8", b"#EXTM3U\n#EXT-X-START:TIME-OFFSET=0\n", fill.GROWING, 1),
+        ("a.m4s", b"#EXT-X-START:TIME-OFFSET=0", fill.IMMUTABLE, (600, 86400)),
+        ("a.mp4", b"abc", fill.IMMUTABLE, (600, 86400)),
+        ("a.m3u8", b"#EXTM3U\n", fill.FINAL, (60, 86400)),
+        ("a.m3u8", b"#EXTM3U\n#EXT-X-START:TIME-OFFSET=0\n", fill.GROWING, (1, 10)),
     ],
 )
 def test_build_says_how_long_an_object_is_good_for(
-    suffix: str, body: bytes, cache_control: str, kept_for_s: float
+    key: str, body: bytes, cache_control: str, life: tuple[float, float]
 ) -> None:
-    found, kept = fill.build(suffix, body, INFO)
+    found, its_life = fill.build(key, body, INFO)
     request = Request("GET", "", accept_encoding="gzip")
     response = found.respond(request)
-    assert kept == kept_for_s
+    assert (its_life.fresh_s, its_life.stale_s) == life
     assert dict(response.headers)["cache-control"] == cache_control
-    if suffix == ".m3u8":
+    if key == "a.m3u8":
         assert gzip.decompress(response.body) == body
     else:
         assert response.body == body
 
 
 def test_build_makes_an_etag_of_any_opaque_text() -> None:
-    found, _ = fill.build(".m4s", b"abc", INFO)
+    found, _ = fill.build("a.m4s", b"abc", INFO)
     assert dict(found.respond(Request("GET", "")).headers)["etag"] == '"a%22b%2Fc"'
+
+
+@pytest.mark.parametrize("name", ["00012-0123456789abcdef.m4s", "init-0123456789abcdef.mp4"])
+def test_build_takes_the_etag_from_the_name(name: str) -> None:
+    found, _ = fill.build(f"v/m1/1/720p/{name}", b"abc", INFO)
+    assert dict(found.respond(Request("GET", "")).headers)["etag"] == '"0123456789abcdef"'

@@ -11,6 +11,7 @@ from tests.server.origin.served import (
     OBJECTS,
     SEGMENT,
     Server,
+    fetch,
     path_of,
     wait_until,
 )
@@ -188,15 +189,6 @@ def test_origin_says_that_the_store_is_away(server: Server) -> None:
         assert answer.headers["retry-after"] == "1"
         assert CORS.items() <= answer.headers.items()
     assert server.ask(path_of("720p/unavailable.m4s"), method="HEAD").body == b""
-
-
-async def fetch(port: int, path: str) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
-    answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    return answer
 
 
 def test_a_hundred_requests_for_a_cold_object_read_it_once(server: Server) -> None:
