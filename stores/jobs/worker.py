@@ -6,6 +6,7 @@ What can happen to a job, and what then:
     its worker was only frozen   it loses the lock, stops at once; its result is refused
     it fails, and may be retried again after a back-off, ATTEMPTS times in all
     a store is away              it waits and runs again, for about an hour; no attempt is used up
+    Redis refuses to write       the same, for as long as it does: its memory or disk is full
     a task fails for good        a stop order for the title: its other tasks stop, the title job
                                  tells the handler and fails
     it is cancelled              a stop order without a failure: everything stops and vanishes
@@ -24,7 +25,12 @@ from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import (
+    ConnectionError,
+    RedisClusterException,
+    RedisError,
+    TimeoutError,
+)
 
 from media.asset import Failure
 from stores.errors import Unavailable
@@ -152,6 +158,10 @@ class BullWorker(Worker):
             if halted.why is Halt.DRAINED:
                 await job.put_back(0)
             raise job.stopped() from None
+        except (RedisError, RedisClusterException) as error:
+            # BullMQ would count it as an attempt of the job, and tell nobody when it was the last.
+            log.warning("job %s waits for Redis: %s", job.id, error)
+            await job.put_back(self._patience.delay_ms)
         finally:
             self._runs.discard(run)
 

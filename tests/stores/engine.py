@@ -40,7 +40,8 @@ TRANSIENT = Failure("busy", "try again", retryable=True)
 @dataclass
 class Script:
     """What a title does: for each step the acts of its first, second, ... run; the last act
-    repeats. `ok`, `slow`, `hold` (until released), `busy`, `fatal`, `bug`, `away`."""
+    repeats. `ok`, `slow`, `hold` (until released), `hold fatal` (then), `busy`, `fatal`, `bug`,
+    `away`."""
 
     tasks: dict[str, list[str]] = field(default_factory=lambda: {"audio": ["ok"]})
     plan: list[str] = field(default_factory=lambda: ["ok"])
@@ -81,8 +82,10 @@ class ScriptedHandler(TitleHandler):
     async def _act(self, act: str) -> None:
         match act:
             case "hold":
-                while not (self._directory / "released").exists():
-                    await asyncio.sleep(0.01)
+                await self._held()
+            case "hold fatal":
+                await self._held()
+                raise TaskFailed(FATAL)
             case "slow":
                 await asyncio.sleep(0.1)
             case "busy":
@@ -95,6 +98,10 @@ class ScriptedHandler(TitleHandler):
                 raise ZeroDivisionError
             case _:
                 assert act == "ok"
+
+    async def _held(self) -> None:
+        while not (self._directory / "released").exists():
+            await asyncio.sleep(0.01)
 
     def _record(self, event: str) -> None:
         with (self._directory / "events").open("ab") as file:

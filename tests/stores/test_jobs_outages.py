@@ -201,3 +201,36 @@ def test_a_node_of_a_cluster_is_killed_and_comes_back(tmp_path: Path) -> None:
 
     with cluster(tmp_path) as (where, nodes), ExitStack() as again:
         asyncio.run(scenario(where, nodes, again))
+
+
+@pytest.mark.parametrize("step", ["plan", "task", "join", "fail"])
+def test_a_redis_without_memory_fails_no_title_and_loses_no_failure(
+    tmp_path: Path, step: str
+) -> None:
+    script, begun = {
+        "plan": (Script(plan=["hold"]), "plan m1"),
+        "task": (Script({"audio": ["hold"]}), "run m1 audio"),
+        "join": (Script(join=["hold"]), "join m1"),
+        "fail": (Script({"audio": ["hold fatal"]}), "run m1 audio"),
+    }[step]
+
+    async def scenario(server: servers.RedisServer) -> None:
+        where = address_of(server)
+        async with (
+            open_engine(tmp_path, OUTAGE_LEASE, where) as engine,
+            engine.worker(),
+            client(where) as redis,
+        ):
+            await engine.jobs.enqueue(engine.script("m1", script), Priority.NORMAL)
+            await engine.until(begun)
+            await redis.config_set("maxmemory", "1")
+            engine.release()
+            await asyncio.sleep(3)  # in which all attempts of a job would be used up
+            await redis.config_set("maxmemory", "0")
+            settled = await engine.settled("m1")
+            assert settled is (JobState.FAILED if step == "fail" else JobState.COMPLETED)
+            told = ["fail m1 unplayable"] if step == "fail" else []
+            assert engine.events("fail") == told
+
+    with servers.redis(tmp_path / "redis") as server:
+        asyncio.run(scenario(server))
