@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from stores.catalog.dynamodb_client import code_of
+from stores.aws import code_of
 from stores.catalog.dynamodb_items import EXPIRY
 from stores.catalog.dynamodb_table import Table
 from stores.errors import TimedOut, Unavailable

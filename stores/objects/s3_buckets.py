@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from media.settings import AwsSettings
+from stores.aws import code_of
 from stores.errors import Unavailable
 from stores.objects.s3_client import S3
-from stores.objects.s3_errors import code_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client

@@ -6,19 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.httpsession import get_cert_path
-from botocore.loaders import Loader
 
 from media.settings import AwsSettings
+from stores.aws import client_config, open_session
 from stores.errors import StoreError
 from stores.objects.s3_errors import translated
 
 if TYPE_CHECKING:
+    from aiobotocore.config import AioConfig
     from types_aiobotocore_s3.client import S3Client
 
 T = TypeVar("T")
@@ -28,7 +26,7 @@ CONNECT_S = 5
 SILENCE_S = 20  # to the first byte of an answer, and between two of its pieces
 OPERATION_S = 60  # all attempts together, and what the bytes take at the slowest rate
 SLOWEST_BYTES_PER_S = 128 << 10
-ATTEMPTS = 4  # with jitter, and a budget that all operations share: botocore's standard mode
+ATTEMPTS = 4
 CONNECTIONS = 64
 VERIFY_S = 15  # to ask what became of a write
 # User metadata that tells the object of one write from that of any other, equal bytes included.
@@ -53,8 +51,7 @@ class S3:
         self._opening = asyncio.Lock()
         self._turns = asyncio.Semaphore(CONNECTIONS)
         self._client: S3Client | None = None
-        self._session = get_session()
-        self._session.register_component("data_loader", _models())
+        self._session = open_session()
 
     @asynccontextmanager
     async def calling(
@@ -97,12 +94,6 @@ class S3:
         return self._client
 
 
-@cache
-def _models() -> Loader:
-    """What describes the service takes a while to read: once in a process."""
-    return Loader()
-
-
 async def finished(work: Coroutine[None, None, T]) -> T:
     """A cancelled caller leaves when a write under way has ended, so that it does not land after
     the caller's clean-up; or when it is too late for it to land."""
@@ -128,11 +119,11 @@ async def _settled(task: asyncio.Future[T]) -> None:
 
 def _config(aws: AwsSettings) -> AioConfig:
     """Checksums (CRC32) of what is sent and received are botocore's default."""
-    return AioConfig(
+    return client_config(
+        connect_s=CONNECT_S,
+        silence_s=SILENCE_S,
+        attempts=ATTEMPTS,
+        connections=CONNECTIONS,
         signature_version="s3v4",
-        connect_timeout=CONNECT_S,
-        read_timeout=SILENCE_S,
-        max_pool_connections=CONNECTIONS,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         s3={"addressing_style": "path" if aws.s3endpoint else "auto"},
     )

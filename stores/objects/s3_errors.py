@@ -5,48 +5,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aiohttp import ClientError as HttpError
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConfigNotFound,
-    ConnectTimeoutError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    ReadTimeoutError,
-    SSOError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
+from stores.aws import MENDED_BY_CREDENTIALS, code_of, reaching, shortened
 from stores.errors import Conflict, Denied, NotFound, StoreError, Throttled, TimedOut, Unavailable
 
 # The stages of a request that end in a broken body; its head was answered, so that nobody else
 # has tried again.
 BROKEN_BODY = (BotoCoreError, HttpError)
 
-_NO_CREDENTIALS = (
-    NoCredentialsError,
-    PartialCredentialsError,
-    CredentialRetrievalError,
-    ProfileNotFound,
-    ConfigNotFound,
-    SSOError,
-)
-_MENDED_BY_CREDENTIALS = (
-    "give this process working credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-    "a profile, or a role"
-)
 _MENDED_BY_BUCKET = (
     "`headrace doctor --create` makes the buckets that aws.s3rawbucket and "
     "aws.s3processedbucket name"
 )
 _DENIED = {
-    "InvalidAccessKeyId": _MENDED_BY_CREDENTIALS,
-    "SignatureDoesNotMatch": _MENDED_BY_CREDENTIALS,
-    "InvalidToken": _MENDED_BY_CREDENTIALS,
-    "ExpiredToken": _MENDED_BY_CREDENTIALS,
-    "TokenRefreshRequired": _MENDED_BY_CREDENTIALS,
+    "InvalidAccessKeyId": MENDED_BY_CREDENTIALS,
+    "SignatureDoesNotMatch": MENDED_BY_CREDENTIALS,
+    "InvalidToken": MENDED_BY_CREDENTIALS,
+    "ExpiredToken": MENDED_BY_CREDENTIALS,
+    "TokenRefreshRequired": MENDED_BY_CREDENTIALS,
     "RequestTimeTooSkewed": "set the clock of this machine",
 }
 _MENDED_BY_RIGHTS = "give its credentials the rights that README.md lists"
@@ -59,7 +36,6 @@ _THROTTLED = frozenset(
 _NO_OBJECT = frozenset({"NoSuchKey", "NotFound", "404"})  # an answer to HEAD has no body
 _CONFLICT = frozenset({"PreconditionFailed", "412"})
 _UNDECIDED = "ConditionalRequestConflict"
-_SAID_CHARACTERS = 300
 
 
 class Undecided(Unavailable):
@@ -71,18 +47,11 @@ class Undecided(Unavailable):
 def translated(bucket: str, what: str) -> Iterator[None]:
     """`what` is told a person: `object v/m/index.m3u8`."""
     where = f"{what} in bucket {bucket}"
-    try:
-        yield
-    except ClientError as exc:
-        raise _answer(exc, bucket, what, where) from exc
-    except (TimeoutError, ConnectTimeoutError, ReadTimeoutError) as exc:
-        raise TimedOut(f"{where}: S3 did not answer in time; is its endpoint reachable?") from exc
-    except _NO_CREDENTIALS as exc:
-        raise Denied(f"{where}: no credentials for S3; {_MENDED_BY_CREDENTIALS}") from exc
-    except ParamValidationError:
-        raise  # a mistake of ours
-    except (BotoCoreError, HttpError, OSError) as exc:
-        raise Unavailable(f"{where}: S3 cannot be reached ({_reason(exc)})") from exc
+    with reaching("S3", where):
+        try:
+            yield
+        except ClientError as exc:
+            raise _answer(exc, bucket, what, where) from exc
 
 
 def _answer(exc: ClientError, bucket: str, what: str, where: str) -> StoreError:
@@ -95,24 +64,10 @@ def _answer(exc: ClientError, bucket: str, what: str, where: str) -> StoreError:
         return Conflict(f"{what} was written by somebody else meanwhile")
     if code == _UNDECIDED:
         return Undecided(f"{where}: other requests for it came at the same time again and again")
-    message = _shortened(exc.response["Error"].get("Message", ""))
+    message = shortened(exc.response["Error"].get("Message", ""))
     said = f"{where}: S3 answered {status} {code}" + (f" ({message})" if message else "")
     if status == 403 or code in _DENIED:
         return Denied(f"{said}; {_DENIED.get(code, _MENDED_BY_RIGHTS)}")
     if status in (429, 503) or code in _THROTTLED:
         return Throttled(said)
     return TimedOut(said) if code == "RequestTimeout" else Unavailable(said)
-
-
-def _reason(exc: Exception) -> str:
-    """botocore's own texts leave out why a connection failed."""
-    inner = exc.kwargs.get("error") if isinstance(exc, BotoCoreError) else None
-    return _shortened(str(inner or exc) or type(exc).__name__)
-
-
-def code_of(exc: ClientError) -> str:
-    return exc.response["Error"].get("Code", "")
-
-
-def _shortened(text: str) -> str:
-    return "".join(filter(str.isprintable, text))[:_SAID_CHARACTERS]
