@@ -64,8 +64,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class OnlySource(Source):
-    """The last file that a child opens: a hijacked decoder can then read no key of ours, remove
-    no object and connect to nothing but where its source is."""
+    """The last file that a child opens: with Landlock a hijacked decoder can then read no key of
+    ours, remove no object, and connect by TCP to no other port than its source's."""
 
     source: Source
 
