@@ -25,7 +25,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from media.settings import AwsSettings
-from stores.errors import Conflict, Denied, NotFound, StoreError
+from stores.errors import Conflict, Denied, NotFound, StoreError, Throttled
 from stores.objects.base import (
     ObjectInfo,
     ObjectStore,
@@ -50,6 +50,7 @@ RAW = "source/"
 ABANDONED_AFTER = timedelta(hours=48)  # an upload that takes longer has no writer any more
 BODY_ATTEMPTS = 4
 DECISION_ATTEMPTS = 6
+MOST_WRITERS = 128  # each fills a part in memory, of 8 MiB at first: 1 GiB
 # A task takes its source at its start and may run for `worker.jobtimeout`. Credentials of a role
 # may end sooner, and the link with them: the task then finds the store denied and is run again.
 SOURCE_LIFETIME_S = 24 * 3600
@@ -64,17 +65,23 @@ class S3Objects(ObjectStore):
         self._abandoned_after = abandoned_after
         self._s3 = S3(aws)
         self._budget = Budget(UNDER_WAY_BYTES)
+        self._writers = 0
 
     @asynccontextmanager
     async def writer(self, key: str) -> AsyncIterator[ObjectWriter]:
         place = self._place(key)
+        if self._writers == MOST_WRITERS:
+            raise Throttled(f"{place.name}: {MOST_WRITERS} others are being written here already")
         writer = S3Writer(self._s3, place, self._attributes(place), self._budget)
+        self._writers += 1
         try:
             yield writer
             await writer.finish()
         except BaseException:
             await finished(writer.abort())
             raise
+        finally:
+            self._writers -= 1
 
     async def put(self, key: str, data: bytes) -> ObjectInfo:
         return await finished(self._put(self._place(key), data))

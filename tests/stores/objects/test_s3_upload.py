@@ -1,12 +1,13 @@
 """Uploads in one part and in many, and what is left of those that fail: nothing."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
 from media.settings import AwsSettings
-from stores.errors import Denied, Unavailable
-from stores.objects.s3 import S3Objects
+from stores.errors import Denied, Throttled, Unavailable
+from stores.objects.s3 import MOST_WRITERS, S3Objects
 from stores.objects.s3_upload import part_bytes
 from tests.stores.objects.backends import keys
 from tests.stores.objects.buckets import MIB, behind, run_s3, unfinished
@@ -19,6 +20,20 @@ def test_parts_hold_what_s3_holds() -> None:
     assert sizes == sorted(sizes)
     assert (sizes[0], sizes[999], sizes[1000]) == (8 * MIB, 8 * MIB, 16 * MIB)
     assert sizes[-1] <= 5 << 30
+
+
+def test_uploads_at_a_time_are_as_many_as_memory_holds(aws: AwsSettings) -> None:
+    async def body(store: S3Objects) -> None:
+        for _ in range(2):  # the places of those that failed are free again
+            with pytest.raises(Throttled, match="others are being written here already"):
+                async with AsyncExitStack() as uploads:
+                    for number in range(MOST_WRITERS + 1):
+                        await uploads.enter_async_context(store.writer(f"source/m{number}"))
+        async with store.writer("source/m") as writer:
+            await writer.write(b"x")
+        assert await keys(store) == ["source/m"]
+
+    run_s3(aws, body)
 
 
 def test_failed_part_fails_the_upload(aws: AwsSettings, proxy: Proxy) -> None:
