@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import structlog
 
-from media.asset import UNFINISHED, Failure, Status
+from media.asset import UNFINISHED, Asset, Failure, Status
 from media.commit import AUDIO, Commit
 from media.keys import package_prefix, source_key
 from media.plan import GRID, Plan
@@ -51,8 +51,8 @@ class Titles(TitleHandler):
         await self._publisher.close()
 
     async def plan(self, media_id: str) -> Sequence[Task]:
-        asset = await self._catalog.get(media_id)
-        if asset.status not in UNFINISHED:
+        asset = await self._wanted(media_id)
+        if asset is None:
             return ()
         plan = await self._catalog.get_plan(media_id)
         if plan is None or asset.status is Status.QUEUED:
@@ -104,9 +104,9 @@ class Titles(TitleHandler):
                 await delivery.take(messages)
 
     async def join(self, media_id: str) -> None:
-        asset = await self._catalog.get(media_id)
+        asset = await self._wanted(media_id)
         plan = await self._catalog.get_plan(media_id)
-        if asset.status is not Status.PROCESSING or plan is None:
+        if asset is None or asset.status is not Status.PROCESSING or plan is None:
             return  # joined before, or not wanted any more
         commits = await self._catalog.commits(media_id, plan.version)
         try:
@@ -128,6 +128,14 @@ class Titles(TitleHandler):
     async def fail(self, media_id: str, failure: Failure) -> None:
         with contextlib.suppress(Conflict, NotFound):  # ready before, or deleted
             await self._catalog.transition(media_id, Status.FAILED, {"error": failure})
+
+    async def _wanted(self, media_id: str) -> Asset | None:
+        """None for a title that was deleted as it was enqueued, too."""
+        try:
+            asset = await self._catalog.get(media_id)
+        except NotFound:
+            return None
+        return asset if asset.status in UNFINISHED else None
 
     async def _begin(self, media_id: str) -> Plan:
         probed = await self._probe(media_id)

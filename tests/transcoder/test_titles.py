@@ -259,6 +259,15 @@ def test_title_that_is_tried_again_keeps_what_was_committed(tmp_path: Path, clip
     asyncio.run(scenario())
 
 
+def test_title_that_was_deleted_as_it_was_enqueued_is_no_failure(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as here:
+            assert await here.titles.plan("m1") == ()
+            await here.titles.join("m1")
+
+    asyncio.run(scenario())
+
+
 def test_title_with_a_wrong_package_is_made_anew(tmp_path: Path, clip: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as here:
