@@ -1,6 +1,7 @@
 """What is done to an estate: each act hurts something for a while and then mends it."""
 
 import asyncio
+import contextlib
 import random
 import signal
 from collections import Counter
@@ -65,6 +66,36 @@ async def freeze_worker(estate: Estate, dice: random.Random, tally: Tally) -> No
             await asyncio.sleep(dice.uniform(*BEYOND_LEASE_S))
         finally:
             victim.thaw(frozen)
+
+
+async def kill_child(estate: Estate, dice: random.Random, tally: Tally) -> None:
+    """As the kernel does when memory runs out: the largest, or the one that forks them all."""
+    victim = await _at_work(estate, dice)
+    if victim is None:
+        return
+    async with victim.lock:
+        children = victim.encoders(with_server=dice.random() < 0.3)
+        if children:
+            tally.done["kill -9 of encoder"] += 1
+            with contextlib.suppress(psutil.NoSuchProcess):
+                dice.choice(children).kill()
+
+
+async def starve_redis(estate: Estate, dice: random.Random, tally: Tally) -> None:
+    """Its memory is full: it answers, and refuses to write."""
+    async with estate.redis.lock:
+        tally.done["redis is out of memory"] += 1
+        await estate.redis.limit("1")
+        try:
+            await asyncio.sleep(dice.uniform(1, 8))
+        finally:
+            await estate.redis.limit("0")
+
+
+async def step_clock(estate: Estate, dice: random.Random, tally: Tally) -> None:
+    """Forward or back, under what is running."""
+    tally.done["clock of worker stepped"] += 1
+    dice.choice([*estate.clocks.values()]).set(dice.randint(-60, 60))
 
 
 async def drain_worker(estate: Estate, dice: random.Random, tally: Tally) -> None:

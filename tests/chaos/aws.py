@@ -12,6 +12,7 @@ from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import psutil
+from redis.asyncio import Redis
 
 from cli.config import parse
 from deployments.aws_local import servers
@@ -46,6 +47,9 @@ class SharedRedis(RedisControl):
         server = self._running.enter_context(servers.redis(self.directory, port=self.port))
         self._pid = server.pid
 
+    def client(self) -> Redis:
+        return Redis(host=HOST, port=self.port)
+
     def close(self) -> None:
         self._running.close()
 
@@ -75,7 +79,7 @@ class _Backends:
 @asynccontextmanager
 async def aws_estate(directory: Path, dice: random.Random, shape: Shape) -> AsyncIterator[Estate]:
     ports = {name: free_port() for name in ("api", "origin")}
-    roles = {**{name: name for name in ports}, **dict.fromkeys(shape.skews, "worker")}
+    roles = {**{name: name for name in ports}, **dict.fromkeys(shape.worker_names, "worker")}
     async with AsyncExitStack() as stack:
         backends = _started_backends(directory, stack)
 
@@ -91,7 +95,9 @@ async def aws_estate(directory: Path, dice: random.Random, shape: Shape) -> Asyn
             proxies[f"redis-{name}"] = await proxied((HOST, backends.redis.port), http=False)
         door = await proxied((HOST, ports["api"]), http=True)
 
-        def machine(name: str, skew_s: int) -> Machine:
+        clocks = shape.clocks(directory)
+
+        def machine(name: str) -> Machine:
             variables = backends.environment(
                 f"http://{HOST}:{proxies['s3'].port}",
                 f"http://{HOST}:{proxies['dynamodb'].port}",
@@ -99,11 +105,13 @@ async def aws_estate(directory: Path, dice: random.Random, shape: Shape) -> Asyn
             )
             if name in ports:
                 variables["STREAM_SERVER_PORT"] = str(ports[name])
-            environment = machine_environment(directory / name, variables, skew_s=skew_s)
+            if name in clocks:
+                variables |= clocks[name].environment()
+            environment = machine_environment(directory / name, variables)
             return Machine(name, roles[name], environment, directory)
 
         stores = await stack.enter_async_context(_direct_stores(backends, directory))
-        machines = [machine(name, shape.skews.get(name, 0)) for name in roles]
+        machines = [machine(name) for name in roles]
         await stack.enter_async_context(started(machines, f"http://{HOST}:{ports['api']}"))
         yield Estate(
             name="aws",
@@ -113,6 +121,7 @@ async def aws_estate(directory: Path, dice: random.Random, shape: Shape) -> Asyn
             stores=stores,
             redis=backends.redis,
             proxies=proxies,
+            clocks=clocks,
         )
 
 

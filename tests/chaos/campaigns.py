@@ -48,11 +48,12 @@ CAMPAIGNS = (
         arrival_s=2.5,
         deleted_share=0.3,
     ),
+    Campaign("no memory", BOTH, ((acts.kill_child, 2), (acts.starve_redis, 6))),
     Campaign("drains", BOTH, ((acts.drain_worker, 2), (acts.kill_worker, 15))),
     Campaign(
         "skewed clocks",
         ("aws",),  # one machine has one clock
-        ((acts.kill_worker, 6), (acts.drain_worker, 6)),
+        ((acts.step_clock, 3), (acts.kill_worker, 8), (acts.drain_worker, 8)),
         Shape(workers=3, skews_s=(60, -60, 0)),
     ),
     Campaign(

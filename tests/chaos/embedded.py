@@ -6,10 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import psutil
+from redis.asyncio import Redis
 
 from stores.catalog.sqlite import SqliteCatalog
 from stores.jobs.bull import BullJobs
-from stores.jobs.embedded import EmbeddedRedis
+from stores.jobs.embedded import SOCKET, EmbeddedRedis
 from stores.objects.filesystem import FilesystemObjects
 from stores.wiring import Stores
 from tests.chaos.disk import small_disk
@@ -31,6 +32,9 @@ class PrivateRedis(RedisControl):
     def start(self) -> None:
         """The keeper does."""
 
+    def client(self) -> Redis:
+        return Redis(unix_socket_path=str(self.directory / SOCKET))
+
 
 @asynccontextmanager
 async def embedded_estate(
@@ -39,13 +43,13 @@ async def embedded_estate(
     data = directory / "data"
     ports = {name: free_port() for name in ("api", "origin")}
 
-    def machine(name: str, command: str, *, skew_s: int = 0) -> Machine:
+    def machine(name: str, command: str) -> Machine:
         port = {"STREAM_SERVER_PORT": str(ports[name])} if name in ports else {}
-        environment = machine_environment(data, port, skew_s=skew_s)
+        environment = machine_environment(data, port)
         return Machine(name, command, environment, directory)
 
     machines = [machine(name, name) for name in ports]
-    machines += [machine(name, "worker", skew_s=skew_s) for name, skew_s in shape.skews.items()]
+    machines += [machine(name, "worker") for name in shape.worker_names]
     async with AsyncExitStack() as stack:
         if shape.is_on_small_disk:
             stack.enter_context(small_disk(data))

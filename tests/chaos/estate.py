@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 import os
 import signal
 import socket
@@ -15,6 +16,8 @@ from shutil import rmtree
 import httpx
 import orjson
 import psutil
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from stores.wiring import Stores
 from tests.chaos.machines import Machine
@@ -41,16 +44,47 @@ SETTINGS = {
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
+class Clock:
+    """Of a machine, wrong by some seconds; clocks that only measure are right."""
+
+    def __init__(self, file: Path, skew_s: int) -> None:
+        assert FAKETIME is not None, "libfaketime is not installed: apt install faketime"
+        self._file = file
+        self.set(skew_s)
+
+    def set(self, skew_s: int) -> None:
+        """Within a second, for the processes that run, too."""
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{skew_s:+d}s\n")
+        new.replace(self._file)
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     workers: int = 2
-    skews_s: tuple[int, ...] = (0,)  # of the workers' clocks, in turn
+    skews_s: tuple[int, ...] = ()  # of the workers' clocks, in turn; none: all are right
     is_on_small_disk: bool = False
 
+    def clocks(self, directory: Path) -> dict[str, Clock]:
+        """Those that are wrong, by the worker's name."""
+        if not self.skews_s:
+            return {}
+        return {
+            name: Clock(directory / f"{name}.clock", skew_s)
+            for name, skew_s in zip(self.worker_names, itertools.cycle(self.skews_s), strict=False)
+        }
+
     @property
-    def skews(self) -> dict[str, int]:
-        """Of each worker, by its name."""
-        return {f"worker-{n}": self.skews_s[n % len(self.skews_s)] for n in range(self.workers)}
+    def worker_names(self) -> list[str]:
+        return [f"worker-{n}" for n in range(self.workers)]
 
 
 class RedisControl:
@@ -71,6 +105,19 @@ class RedisControl:
     def start(self) -> None:
         raise NotImplementedError
 
+    def client(self) -> Redis:
+        raise NotImplementedError
+
+    async def limit(self, maxmemory: str) -> None:
+        """As soon as it answers."""
+        while True:
+            try:
+                async with self.client() as client:
+                    await client.config_set("maxmemory", maxmemory)
+                return
+            except RedisError:
+                await asyncio.sleep(POLL_S)
+
     def send(self, number: signal.Signals) -> psutil.Process | None:
         process = self.process()
         if process is not None:
@@ -89,6 +136,7 @@ class Estate:
     stores: Stores
     redis: RedisControl
     proxies: dict[str, Proxy] = field(default_factory=dict)  # `s3`, `dynamodb`, `redis-<machine>`
+    clocks: dict[str, Clock] = field(default_factory=dict)  # those that are wrong, by machine
     small_disk: Path | None = None  # a folder on a disk that can be filled
 
     @property
@@ -115,27 +163,13 @@ class Estate:
             proxy.heal()
 
 
-def machine_environment(
-    data: Path, variables: Mapping[str, str], *, skew_s: int = 0
-) -> dict[str, str]:
+def machine_environment(data: Path, variables: Mapping[str, str]) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
-    return {**kept, **SETTINGS, "STREAM_DATA_DIR": str(data), **_skewed(skew_s), **variables}
+    return {**kept, **SETTINGS, "STREAM_DATA_DIR": str(data), **variables}
 
 
 def signing_keys() -> dict[str, bytes]:
     return {"chaos": SIGNING_SECRET}
-
-
-def _skewed(seconds: int) -> dict[str, str]:
-    """Of a machine whose clock is wrong; clocks that only measure are right."""
-    if seconds == 0:
-        return {}
-    assert FAKETIME is not None, "libfaketime is not installed: apt install faketime"
-    return {
-        "LD_PRELOAD": str(FAKETIME),
-        "FAKETIME": f"{seconds:+d}s",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
 
 
 @asynccontextmanager

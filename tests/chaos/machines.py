@@ -18,7 +18,6 @@ COMMAND = (sys.executable, "-P", "-m", "cli.main")
 LOG_TAIL_BYTES = 3000
 FORK_SERVER = "transcoder.forkserver"
 POLL_S = 0.02
-COMES_UP_S = 10.0
 
 
 class Machine:
@@ -34,7 +33,6 @@ class Machine:
         self._environment = environment
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
-        self._started_at = 0.0
 
     @property
     def role(self) -> str:
@@ -46,16 +44,18 @@ class Machine:
 
     @property
     def is_encoding(self) -> bool:
-        """It has forked a child, beside the server that forks them."""
+        return bool(self.encoders(with_server=False))
+
+    def encoders(self, *, with_server: bool) -> list[psutil.Process]:
+        """Its children that probe or encode, or the server that forks them."""
         try:
             servers = [child for child in self._family()[1:] if FORK_SERVER in child.cmdline()]
-            return any(server.children() for server in servers)
+            return servers if with_server else [c for s in servers for c in s.children()]
         except psutil.NoSuchProcess:
-            return False
+            return []
 
     def start(self) -> None:
         assert not self.is_running
-        self._started_at = time.monotonic()
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*COMMAND, self._command],
@@ -87,7 +87,7 @@ class Machine:
     async def drain(self, within_s: float) -> str | None:
         """SIGTERM, and what is wrong with how it ended, if anything is. One that has not come up
         yet holds nothing and may end by the signal itself."""
-        young = time.monotonic() - self._started_at < COMES_UP_S
+        comes_up = not self._catches(signal.SIGTERM)
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + within_s
         while self.is_running:
@@ -95,7 +95,7 @@ class Machine:
                 return f"{self.name} did not end within {within_s:g} s:\n{self.log_tail()}"
             await asyncio.sleep(POLL_S)
         assert self._process is not None
-        if self._process.returncode in ((0, -signal.SIGTERM) if young else (0,)):
+        if self._process.returncode in ((0, -signal.SIGTERM) if comes_up else (0,)):
             return None
         return self.why_it_ended()
 
@@ -107,6 +107,13 @@ class Machine:
 
     def log_tail(self) -> str:
         return self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
+
+    def _catches(self, number: signal.Signals) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            return False
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
     def _family(self) -> list[psutil.Process]:
         if self._process is None or self._process.poll() is not None:
