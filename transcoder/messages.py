@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from transcoder.source import ProbeResult
 
 PREFIX = struct.Struct("<II")
-MAX_HEAD_BYTES = 1 << 20
+MAX_HEAD_BYTES = 32 << 10  # its texts end up in catalog records, of which DynamoDB takes 400 KB
 MAX_PAYLOAD_BYTES = 256 << 20  # a 10 s segment at 200 Mbit/s
 
 

@@ -21,6 +21,7 @@ from transcoder.messages import Broke, Finished, Message, Rejected, Starved
 
 Send = Callable[[Message], None]
 REQUEST_SIZE = struct.Struct("<I")
+MOST_TRACEBACK_CHARACTERS = 4000
 
 
 MOST_ADDRESS_SPACE_BYTES = 12 << 30
@@ -110,6 +111,11 @@ def _confining(argument: object) -> object:
     return OnlySource(argument) if isinstance(argument, Source) else argument
 
 
+def _broke() -> Broke:
+    """The end says most, and all of it might not fit into a message."""
+    return Broke(traceback.format_exc()[-MOST_TRACEBACK_CHARACTERS:])
+
+
 def _outcome(request: Request, send: Send) -> Message:
     try:
         request.function(send, *map(_confining, request.arguments))
@@ -127,7 +133,7 @@ def _outcome(request: Request, send: Send) -> Message:
     except OSError as error:
         if error.errno in (errno.EPIPE, errno.ECONNRESET):
             raise  # the worker hung up: nobody is left to tell
-        return Broke(traceback.format_exc())
+        return _broke()
     except BaseException:  # noqa: BLE001 - the edge of the process: the worker logs and decides
-        return Broke(traceback.format_exc())
+        return _broke()
     return Finished()

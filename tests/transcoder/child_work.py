@@ -41,6 +41,10 @@ def reject(send: Send) -> None:
     raise TaskFailed(Failure("not_media", "a text file", retryable=False))
 
 
+def ramble(send: Send) -> None:
+    raise LookupError("\N{SNOWMAN}" * 100_000 + "the last word")
+
+
 def stumble(send: Send) -> None:
     raise LookupError("a bug")
 

@@ -112,6 +112,11 @@ def test_rejection_is_passed_on(children: Children) -> None:
     assert (failed.failure.code, failed.failure.message) == ("not_media", "a text file")
 
 
+def test_bug_with_much_to_say_is_told_in_part(children: Children) -> None:
+    with pytest.raises(ChildBroke, match="the last word"):
+        asyncio.run(told(children, child_work.ramble))
+
+
 @pytest.mark.parametrize("function", [child_work.stumble, child_work.leave])
 def test_bug_is_not_a_verdict_on_the_file(
     children: Children, function: Callable[..., None]
