@@ -34,8 +34,8 @@ KEY_HEADER: dict[str, dict[str, object]] = {
         "maxLength": MAX_KEY + 2,
         "description": "Printable ASCII of your choice, bare or in quotes, such as a UUID. "
         f"A request that is repeated with it within {KEY_KEPT_S // 3600} hours makes no second "
-        "title: it is answered with the first one's. Should that one have failed, or have been "
-        "deleted since, the upload begins anew.",
+        "title: it is answered with the first one's, as it is by then. Should the first request "
+        "have been refused, or its title have been deleted since, the upload begins anew.",
     }
 }
 _BARE = re.compile(r"[!#-+\--:<-\[\]-~]+")  # printable, but for space " , ; and \
