@@ -7,7 +7,9 @@
     v/<media>/<version>/.../<object>   that no commit names
 
 It is safe while everything else runs. A title's record is made before its first object and goes
-after its last one: what was listed before, and has no record after, belongs to nobody. Of titles
+after its last one: what was listed before, and has no record after, belongs to nobody. Its events
+show that the title was this catalog's; what has none may be another's, whose objects somebody has
+configured by mistake, and only goes where most belongs to titles that are there. Of titles
 with a record only those that are ready or have failed are looked at, and only when their record
 has not changed for an hour: nothing is being written for them by anybody who still may. A ready
 title never changes again; the record of a failed one, which may be tried again, is read once more
@@ -41,7 +43,6 @@ from stores.wiring import Stores
 SETTLED_AFTER_S = 3600.0
 _SETTLED = frozenset({Status.READY, Status.FAILED})
 PARALLEL_DELETIONS = 16
-FEW_STRAYS = 10
 MOST_STRAYS = 10_000  # kept in memory; the next run finds the others
 
 
@@ -74,7 +75,8 @@ class _Collector:
         self._dry_run = dry_run
         self._settled_after_ms = settled_after_s * 1000
         self._known = 0
-        self._strays: list[str] = []  # keys and prefixes
+        self._strays: list[str] = []  # keys and prefixes of titles that were removed
+        self._strangers: list[str] = []  # and of titles that the catalog does not remember
 
     async def uploads(self) -> AsyncIterator[Finding]:
         now_ms = time.time() * 1000
@@ -105,13 +107,20 @@ class _Collector:
                     yield Finding(key, f"title {media_id} does not name it")
 
     async def strays(self) -> AsyncIterator[Finding]:
-        if len(self._strays) > max(FEW_STRAYS, self._known) and not self._dry_run:
+        async for finding in self._removals(self._strays):
+            yield finding
+        if len(self._strangers) > self._known and not self._dry_run:
             raise Unavailable(
-                f"{len(self._strays)} keys and prefixes belong to no title of the catalog, "
-                f"{self._known} to one: it is hardly the catalog of these objects, so none of "
-                "them was removed; correct the settings, or remove the objects by hand"
+                f"{len(self._strangers)} keys and prefixes belong to no title that the catalog "
+                f"remembers, {self._known} to one that it has: it is hardly the catalog of these "
+                "objects, so none of them was removed; correct the settings, or remove the objects "
+                "by hand"
             )
-        for place in self._strays:
+        async for finding in self._removals(self._strangers):
+            yield finding
+
+    async def _removals(self, places: Sequence[str]) -> AsyncIterator[Finding]:
+        for place in places:
             if not self._dry_run and place.endswith("/"):
                 await self._stores.objects.delete_prefix(place)
             elif not self._dry_run:
@@ -122,8 +131,10 @@ class _Collector:
         try:
             asset = await self._stores.catalog.get(media_id)
         except NotFound:
-            if len(self._strays) < MOST_STRAYS:
-                self._strays.append(place)
+            remembered = await self._stores.catalog.events(media_id, limit=1)
+            places = self._strays if remembered else self._strangers
+            if len(places) < MOST_STRAYS:
+                places.append(place)
             return None
         self._known += 1
         return asset

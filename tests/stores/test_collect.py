@@ -191,14 +191,29 @@ def test_staged_file_of_a_dead_writer_is_removed(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_another_catalog_removes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 20])
+def test_another_catalog_removes_nothing(tmp_path: Path, count: int) -> None:
     async def scenario() -> None:
         async with open_stores(embedded(tmp_path)) as stores:
-            await put(stores, {source_key(f"m{number}") for number in range(20)})
-            assert len(await found(stores, dry_run=True)) == 20
+            await put(stores, {source_key(f"m{number}") for number in range(count)})
+            assert len(await found(stores, dry_run=True)) == count
             with pytest.raises(Unavailable, match="hardly the catalog of these objects"):
                 await found(stores)
-            assert len(await keys_of(stores)) == 20
+            assert len(await keys_of(stores)) == count
+
+    asyncio.run(scenario())
+
+
+def test_catalog_without_titles_remembers_those_that_it_had(settings: Settings) -> None:
+    async def scenario() -> None:
+        async with open_stores(settings) as stores:
+            await stores.catalog.create(asset("m1"))
+            await stores.catalog.remove("m1")
+            left = {source_key("m1"), *whole_package("m1", PLAN)}
+            await put(stores, {*left, source_key("m2")})
+            with pytest.raises(Unavailable, match="1 keys and prefixes"):
+                await found(stores)
+            assert await keys_of(stores) == {source_key("m2")}
 
     asyncio.run(scenario())
 
