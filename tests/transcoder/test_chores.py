@@ -114,6 +114,8 @@ def test_chores_go_on_after_an_outage(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_belongs_to_no_title_is_collected(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with open_stores(settings(tmp_path)) as stores:
+            await create(stores, "gone")
+            await stores.catalog.remove("gone")
             await stores.objects.put("source/gone", b"x")
             async with tended(stores), asyncio.timeout(20):
                 while True:
