@@ -10,7 +10,7 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run up-aws-local test chaos debug check format bench bench-origin bench-scaling native player setup setup-dev setup-aws-local tools-run tools-test tools-bench clean
+.PHONY: help run up-aws-local test chaos debug check format bench bench-origin bench-scaling load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 16
@@ -57,6 +57,13 @@ bench-origin: setup-dev tools-bench  ## the origin beside nginx, Varnish and Sta
 
 bench-scaling: setup-dev tools-test  ## one title over one and two workers of one core each
 	@$(BIN)/python -m bench.scaling
+
+# HOST and the others from the command line alone: some shells have variables of these names.
+given = $(if $(filter command line,$(origin $1)),--$2 $($1))
+load: setup-dev  ## viewers and operators on a service of its own, or HOST=http://...; SHAPE= USERS= TIME=
+	@$(BIN)/python -m bench.load $(call given,HOST,host) $(call given,MEDIA_HOST,media-host) \
+		$(call given,SHAPE,shape) $(call given,USERS,users) $(call given,OPERATORS,operators) \
+		$(call given,TIME,duration) $(call given,PROCESSES,processes) $(call given,TARGETS,targets) $(ARGS)
 
 native: $(VENV)/.native  ## compile the Cython modules
 player: $(PLAYER)/dist/index.html  ## build the player page
