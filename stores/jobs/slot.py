@@ -17,6 +17,8 @@ QUEUE = "transcode"
 TASK = "task"
 PATIENCE_S = 60  # with a Redis that is away
 IDLE_POLL_S = 2  # only matters when a worker has died with the wake-up call of another
+LONG_AGO_MS = 1
+SKIP_ATTEMPT = {"skipAttempt": True}
 MAX_DEATHS = 5  # of workers under one job, deploys and spot kills included
 
 
@@ -78,7 +80,9 @@ class LeasedJob:
 
     async def put_back(self, delay_ms: int) -> None:
         """Leaves the worker, by an exception; no attempt is used up."""
-        await self._job.moveToDelayed(round(time.time() * 1000) + delay_ms, self._token)
+        # Without a delay it is due by every worker's clock, however far this one's is ahead.
+        due_ms = round(time.time() * 1000) + delay_ms if delay_ms else LONG_AGO_MS
+        await self._job.backend.moveToDelayed(self.id, due_ms, 0, self._token, SKIP_ATTEMPT)
         raise DelayedError
 
     async def wait(self, delay_ms: int) -> None:

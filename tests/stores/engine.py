@@ -158,12 +158,15 @@ class Engine:
             await running
 
     @contextlib.asynccontextmanager
-    async def worker_process(self, slots: int = 1) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def worker_process(
+        self, slots: int = 1, **environment: str
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", __name__, orjson.dumps(self.address), str(self.directory), str(slots)),
             *map(str, (self.lease.lock_ms, self.lease.renew_ms, self.lease.check_ms)),
             cwd=REPOSITORY,
+            env=os.environ | environment,
         )
         try:
             yield process

@@ -13,6 +13,8 @@ from media.asset import Priority
 from stores.jobs.base import JobState
 from tests.stores.engine import OUTAGE_LEASE, Engine, Script, open_engine, until
 
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
 
 async def runs(engine: Engine, count: int) -> None:
     await until(lambda: len(engine.events("run")) == count, f"run {count}")
@@ -136,6 +138,24 @@ def test_a_terminated_worker_process_finishes_and_ends_well(tmp_path: Path) -> N
             assert engine.events("cancelled", "run m1 c") == []
             async with engine.worker():
                 assert await engine.settled("m1", 60) is JobState.COMPLETED
+
+    asyncio.run(scenario())
+
+
+def test_a_task_is_handed_back_by_a_worker_whose_clock_is_ahead(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        assert FAKETIME is not None, "libfaketime is not installed: apt install faketime"
+        ahead = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "+300s"}
+        ahead |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "GRACE_S": "0"}
+        async with open_engine(tmp_path) as engine, engine.worker_process(**ahead) as worker:
+            engine.script("m1", Script({"audio": ["hold"]}))
+            await engine.jobs.enqueue("m1", Priority.NORMAL)
+            await engine.until("run m1 audio")
+            worker.terminate()
+            assert await worker.wait() == 0
+            engine.release()
+            async with engine.worker():
+                assert await engine.settled("m1") is JobState.COMPLETED
 
     asyncio.run(scenario())
 
