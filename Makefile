@@ -10,7 +10,7 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run up-aws-local test chaos debug check format bench bench-origin bench-scaling load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench clean
+.PHONY: help run up-aws-local test chaos debug check format bench bench-origin bench-scaling bench-cache sim load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 16
@@ -57,6 +57,12 @@ bench-origin: setup-dev tools-bench  ## the origin beside nginx, Varnish and Sta
 
 bench-scaling: setup-dev tools-test  ## one title over one and two workers of one core each
 	@$(BIN)/python -m bench.scaling
+
+bench-cache: setup-dev  ## the origin's cache policies on replayed requests
+	@$(BIN)/python -m bench.cache
+
+sim: setup-dev  ## what up to a hundred million viewers need; after bench-origin
+	@$(BIN)/python -m bench.sim
 
 # HOST and the others from the command line alone: some shells have variables of these names.
 given = $(if $(filter command line,$(origin $1)),--$2 $($1))

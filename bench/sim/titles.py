@@ -7,7 +7,7 @@ from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from media.keys import INDEX, PACKAGES, PLAYLIST
 from media.ladder import plan_audio_rungs, plan_ladder
@@ -89,7 +89,7 @@ class Library:
 
 
 def cache_control(name: str, *, growing: bool) -> str:
-    if PurePosixPath(name).suffix != fill.PLAYLIST:
+    if not name.endswith(fill.PLAYLIST):
         return fill.IMMUTABLE
     return fill.GROWING if growing else fill.FINAL
 

@@ -82,7 +82,7 @@ class Player:
         )
         self._plays_s = start_s  # when media time 0 was played, had there been no seek
         self._reload_s = start_s + RELOAD_S
-        self._opened: set[str] = set()
+        self._fetched: set[str] = set()  # a browser keeps what it was told is immutable
 
     def play(self) -> Iterator[tuple[float, str]]:
         package = self._package
@@ -103,11 +103,11 @@ class Player:
             self.now_s = max(self.now_s, self._plays_s + package.starts_s[last])
 
     def _fetch(self, track: Track, number: int) -> Iterator[tuple[float, str]]:
-        names = (track.playlist, track.init, track.segments[number])
-        for name in names[2:] if track.playlist in self._opened else names:
-            yield self.now_s, f"{self._title.prefix}/{name}"
-            self.now_s += self._package.sizes[name] * 8 / self._throughput
-        self._opened.add(track.playlist)
+        for name in (track.playlist, track.init, track.segments[number]):
+            if name not in self._fetched:
+                yield self.now_s, f"{self._title.prefix}/{name}"
+                self.now_s += self._package.sizes[name] * 8 / self._throughput
+                self._fetched.add(name)
 
     def _wait(self, buffered_to_s: float, tracks: list[Track]) -> Iterator[tuple[float, str]]:
         """Until the buffer has room again; a growing title's playlists are loaded meanwhile."""
