@@ -11,9 +11,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import orjson
 
@@ -159,14 +160,14 @@ class Engine:
 
     @contextlib.asynccontextmanager
     async def worker_process(
-        self, slots: int = 1, **environment: str
+        self, slots: int = 1, environment: Mapping[str, str] = MappingProxyType({})
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", __name__, orjson.dumps(self.address), str(self.directory), str(slots)),
             *map(str, (self.lease.lock_ms, self.lease.renew_ms, self.lease.check_ms)),
             cwd=REPOSITORY,
-            env=os.environ | environment,
+            env={**os.environ, **environment},
         )
         try:
             yield process

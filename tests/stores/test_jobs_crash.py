@@ -147,7 +147,10 @@ def test_a_task_is_handed_back_by_a_worker_whose_clock_is_ahead(tmp_path: Path) 
         assert FAKETIME is not None, "libfaketime is not installed: apt install faketime"
         ahead = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "+300s"}
         ahead |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "GRACE_S": "0"}
-        async with open_engine(tmp_path) as engine, engine.worker_process(**ahead) as worker:
+        async with (
+            open_engine(tmp_path) as engine,
+            engine.worker_process(environment=ahead) as worker,
+        ):
             engine.script("m1", Script({"audio": ["hold"]}))
             await engine.jobs.enqueue("m1", Priority.NORMAL)
             await engine.until("run m1 audio")
