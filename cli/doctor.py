@@ -156,10 +156,13 @@ def _clock(aws: AwsSettings) -> Iterator[Finding]:
     endpoint = aws.s3endpoint or f"https://s3.{aws.region}.amazonaws.com"
     try:
         answer = httpx.head(endpoint, timeout=CLOCK_TIMEOUT_S)
-    except httpx.TransportError as error:
-        yield Finding("clock", False, f"{endpoint} does not answer", str(error), needed=False)
+        date = parsedate_to_datetime(answer.headers.get("date", ""))
+    except (httpx.TransportError, ValueError) as error:
+        yield Finding(
+            "clock", False, f"{endpoint} does not tell the time", str(error), needed=False
+        )
         return
-    skew_s = time.time() - parsedate_to_datetime(answer.headers["date"]).timestamp()
+    skew_s = time.time() - date.timestamp()
     found = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} S3's"
     remedy = "let chrony or systemd-timesyncd set this machine's clock"
     yield Finding("clock", abs(skew_s) <= MAX_SKEW_S, found, remedy, needed=False)

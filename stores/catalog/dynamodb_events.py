@@ -121,7 +121,9 @@ async def _claim(table: Table, item: Item, now_ms: int, until_ms: int) -> bool:
     key, values = key_of(item), {":held": item["work_sort"]}
     try:
         if _expired(item, now_ms):  # and its events
-            await table.write(delete_if(table.name, key, HELD, values))
+            values[":expiry"] = item[EXPIRY]  # a new event would have moved it
+            condition = f"{HELD} AND {EXPIRY} = :expiry"
+            await table.write(delete_if(table.name, key, condition, values))
             return False
         values[":until"] = text(padded(until_ms))
         await table.write(update_if(table.name, key, "SET work_sort = :until", values, HELD))

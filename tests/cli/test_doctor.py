@@ -1,3 +1,5 @@
+import socket
+import threading
 import time
 from io import StringIO
 from pathlib import Path
@@ -73,3 +75,22 @@ def test_clock_that_is_wrong_is_told(s3_server: AwsServer, monkeypatch: pytest.M
     (wrong,) = doctor._clock(aws)
     assert (wrong.ok, wrong.needed) == (False, False)
     assert wrong.found in {"89 s ahead of S3's", "90 s ahead of S3's", "91 s ahead of S3's"}
+
+
+def test_server_without_a_clock_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+        serving = threading.Thread(target=answer)
+        serving.start()
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        (found,) = doctor._clock(
+            AwsSettings(s3rawbucket="a", s3processedbucket="b", s3endpoint=endpoint)
+        )
+        serving.join()
+    assert (found.ok, found.needed) == (False, False)
+    assert found.found == f"{endpoint} does not tell the time"
