@@ -1,9 +1,12 @@
 from typing import Final, Generic, TypeVar, final
 
+from typing_extensions import disjoint_base
+
 _V = TypeVar("_V")
 
 ENTRY_OVERHEAD_BYTES: Final[int]
 
+@disjoint_base
 class Cache(Generic[_V]):
     budget_bytes: int
     largest_bytes: int
