@@ -10,7 +10,7 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run up-aws-local test chaos debug check format bench bench-origin bench-scaling bench-cache sim load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench clean
+.PHONY: help run up-aws-local test chaos debug check format bench bench-origin bench-cdn bench-scaling bench-cache sim load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 16
@@ -54,6 +54,9 @@ bench: setup-dev tools-test  ## speed of transcoding beside ffmpeg, and time to 
 
 bench-origin: setup-dev tools-bench  ## the origin beside nginx, Varnish and Starlette: CPU per request
 	@$(BIN)/python -m bench.origin
+
+bench-cdn: setup-dev tools-bench  ## two cache tiers with CloudFront's function before the origin
+	@$(BIN)/python -m bench.cdn
 
 bench-scaling: setup-dev tools-test  ## one title over one and two workers of one core each
 	@$(BIN)/python -m bench.scaling

@@ -23,6 +23,12 @@ need() {
     missing="$missing $package"
 }
 
+# The engine of CloudFront's functions, in nginx.
+need_nginx_module() {
+    if [ -e /usr/lib/nginx/modules/ngx_http_js_module.so ]; then return; fi
+    missing="$missing libnginx-mod-http-js"
+}
+
 # Debian ships venv and the headers apart from the interpreter.
 python_parts() {
     "$python" - <<'END'
@@ -50,8 +56,12 @@ if [ "$purpose" = test ]; then  # the tests call these by name
     need chromium chromium
     need njs njs
     need faketime faketime
+    need nginx nginx
+    need wrk wrk
+    need_nginx_module
 elif [ "$purpose" = bench ]; then
     need nginx nginx
+    need_nginx_module
     need varnish varnishd
     need wrk wrk
 else
