@@ -26,6 +26,7 @@ def figures(stats: RequestStats, answers: Answers) -> dict[str, float | None]:
     return {
         "api_p99_ms": percentile(0.99, _is_control),
         "upload_p99_ms_per_mb": percentile(0.99, lambda entry: entry.method == "upload"),
+        "delete_p99_ms": percentile(0.99, lambda entry: entry.method == "DELETE"),
         "playlist_p99_ms": percentile(0.99, lambda entry: entry.name == "playlist"),
         "init_p99_ms": percentile(0.99, lambda entry: entry.name == "init"),
         "segment_p99_ms": percentile(0.99, lambda entry: entry.name.startswith("segment ")),
@@ -37,7 +38,8 @@ def figures(stats: RequestStats, answers: Answers) -> dict[str, float | None]:
 
 
 def _is_control(entry: StatsEntry) -> bool:
-    return entry.name.startswith("/") and entry.name != "/upload"
+    apart = entry.name == "/upload" or entry.method == "DELETE"
+    return entry.name.startswith("/") and not apart
 
 
 def _together(stats: RequestStats, wanted: Callable[[StatsEntry], bool]) -> StatsEntry:

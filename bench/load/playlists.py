@@ -38,6 +38,12 @@ class MediaPlaylist:
     def duration_s(self) -> float:
         return self.segments[-1].end_s if self.segments else 0.0
 
+    @property
+    def last_s(self) -> float:
+        """How long the last segment is."""
+        last = self.segments[-1:]
+        return last[0].end_s - last[0].start_s if last else 0.0
+
     def segment_at(self, time_s: float) -> Segment | None:
         """The one that holds this time, or the first after it; boundaries are rounded in EXTINF."""
         return next((one for one in self.segments if one.end_s > time_s + 0.01), None)

@@ -9,6 +9,7 @@ AT_LEAST = frozenset({"hit_ratio"})
 NAMES = AT_LEAST | {
     "api_p99_ms",
     "upload_p99_ms_per_mb",
+    "delete_p99_ms",
     "playlist_p99_ms",
     "init_p99_ms",
     "segment_p99_ms",

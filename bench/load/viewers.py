@@ -150,8 +150,9 @@ class Session:
 
     def _reload(self, track: Track) -> MediaPlaylist:
         playlist = parse_media(self._get(track.url, "playlist").decode(), track.url)
-        track.playlist = playlist
-        track.reload_at_s = time.monotonic() + playlist.target_duration_s / 2
+        grew = track.playlist is None or playlist.duration_s > track.playlist.duration_s
+        wait_s = playlist.last_s if grew else playlist.target_duration_s / 2  # as hls.js waits
+        track.playlist, track.reload_at_s = playlist, time.monotonic() + wait_s
         return playlist
 
     def _fetch(self, track: Track, segment: Segment) -> None:

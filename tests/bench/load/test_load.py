@@ -24,6 +24,7 @@ RUN_S = 240
 GENEROUS = """
 api_p99_ms = 60000
 upload_p99_ms_per_mb = 60000
+delete_p99_ms = 60000
 playlist_p99_ms = 60000
 init_p99_ms = 60000
 segment_p99_ms = 60000

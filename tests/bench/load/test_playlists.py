@@ -57,6 +57,7 @@ def test_segments_follow_each_other_and_a_playlist_ends_when_it_says_so() -> Non
         Segment(f"{URL}00001-b.m4s", f"{URL}init-1.mp4", 1, 1 + 6.006),
     ]
     assert (growing.target_duration_s, growing.ended) == (6, False)
+    assert (growing.duration_s, growing.last_s) == pytest.approx((7.006, 6.006))
     assert parse_media(GROWING + "#EXT-X-ENDLIST\n", URL).ended
 
 
