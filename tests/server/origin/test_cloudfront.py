@@ -86,8 +86,8 @@ TABLE = [
         method="DELETE",
     ),
     Row(
-        "a 5xx is cached for the error caching minimum TTL whatever it says, unless an expired copy "
-        "is there; Retry-After is passed on",
+        "a 5xx is cached for the error caching minimum TTL whatever it says, unless there is an "
+        "expired copy; Retry-After is passed on",
         "/v/m1/1/720p/unavailable.m4s",
         503,
         {"cache-control": "no-store", "retry-after": "1"},
