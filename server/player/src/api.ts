@@ -44,6 +44,7 @@ export interface MediaPage {
 export interface Playback {
   url: string;
   cmcd_url: string;
+  cookies: Record<string, string> | null;
 }
 
 export class ApiError extends Error {

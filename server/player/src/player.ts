@@ -59,11 +59,11 @@ export class Player {
 
   /** Rejects with what `freshPlayback` rejects with. */
   async open(position = 0): Promise<void> {
-    const { url, cmcd_url } = await this.freshPlayback();
+    const playback = await this.freshPlayback();
     if (this.closed) return;
-    this.viewing.reportTo(cmcd_url);
-    if (Hls.isSupported()) this.openHls(url, position);
-    else this.openNative(url, position);
+    this.viewing.reportTo(playback.cmcd_url);
+    if (Hls.isSupported()) this.openHls(playback, position);
+    else this.openNative(playback.url, position);
   }
 
   /** `play` will follow as soon as there is something to play. */
@@ -115,13 +115,19 @@ export class Player {
     };
   }
 
-  private openHls(url: string, position: number): void {
+  private openHls(playback: Playback, position: number): void {
     this.hls?.destroy();
+    const [url = "", signed] = playback.url.split("?");
     // A growing EVENT playlist counts as live, and hls.js would start at its end.
     const hls = new Hls({
       startPosition: position,
       backBufferLength: BACK_BUFFER_S,
       cmcd: this.viewing.requestMode,
+      xhrSetup: (xhr, address) => {
+        xhr.withCredentials = playback.cookies !== null;
+        // A signature in the query: relative URIs do not inherit it.
+        if (signed) xhr.open("GET", `${address}${address.includes("?") ? "&" : "?"}${signed}`);
+      },
     });
     this.hls = hls;
     hls.on(Events.MANIFEST_PARSED, (_, { levels }) => {
