@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import signal
 import sys
 from enum import StrEnum
 from functools import partial
@@ -15,13 +16,16 @@ from granian.server.mp import MPServer
 
 from cli.answering import answer_at_once
 from cli.config import ConfigError, load_settings
+from cli.listening import GENERATIONS, OriginServer, Seat
 from cli.logs import configure_logging
 from cli.process import allow_many_connections
 from media.settings import Settings
 from server.app import PLAYER_PAGE, create_api_app, create_app
 from server.cloudfront import load_cloudfront_key
 from server.origin.app import create_origin
+from server.origin.board import Board
 from server.origin.rsgi import OriginRSGI
+from server.origin.system import PATHS, System
 from server.tokens import load_keys
 from stores.processes import die_with_parent
 from stores.wiring import open_objects, wait_for_stores
@@ -53,15 +57,18 @@ def serve(role: Role, settings: Settings, *, colour: bool | None) -> None:
         raise ConfigError([str(error)]) from error
     asyncio.run(wait_for_stores(settings, objects_only=role is Role.ORIGIN))
     allow_many_connections()
-    _granian(role, settings).serve(
-        target_loader=partial(_load, role, os.getpid(), colour), wrap_loader=False
-    )
+    if role is Role.ORIGIN:
+        board = Board(GENERATIONS * settings.origin.processes)
+        loader: partial[Any] = partial(_load_origin, board, os.getpid(), colour)
+    else:
+        loader = partial(_load, role, os.getpid(), colour)
+    _granian(role, settings).serve(target_loader=loader, wrap_loader=False)
 
 
 def _granian(role: Role, settings: Settings) -> MPServer:
     origin = role is Role.ORIGIN
     read_timeout_ms = round(settings.server.readtimeout.total_seconds() * 1000)
-    return MPServer(
+    return (OriginServer if origin else MPServer)(
         role,
         address=settings.server.host,
         port=settings.server.port,
@@ -83,15 +90,11 @@ def _granian(role: Role, settings: Settings) -> MPServer:
     )
 
 
-def _load(role: Role, parent: int, colour: bool | None) -> Any:
+def _load(role: Role, parent: int, colour: bool | None) -> object:
     """Called in Granian's worker process, which may share nothing with this one."""
-    die_with_parent(parent)
-    settings = load_settings()
-    configure_logging(settings.log, colour=colour)
+    settings = _begin(parent, colour)
     application = _application(role, settings)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.collect()
-    gc.freeze()  # what is loaded by now stays, so collections need not look at it again
+    _finish_loading()
     return application
 
 
@@ -104,8 +107,32 @@ def _application(role: Role, settings: Settings) -> object:
         case Role.API_AND_PAGE:
             return create_api_app(settings, page=PLAYER_PAGE)
         case Role.ORIGIN:
-            objects = open_objects(settings)
-            keys = load_keys(settings.signing, settings.data.dir)
-            application = OriginRSGI(create_origin(objects, keys, settings), objects)
-            answer_at_once(application.answer)
-            return application
+            raise AssertionError(role)
+
+
+def _load_origin(board: Board, parent: int, colour: bool | None, seat: Seat) -> OriginRSGI:
+    settings = _begin(parent, colour)
+    objects = open_objects(settings)
+    keys = load_keys(settings.signing, settings.data.dir)
+    origin = create_origin(objects, keys, settings, beside=PATHS)
+    board.join(seat.number)
+    system = System(settings.app, origin, objects, board)
+    application = OriginRSGI(origin, objects, system, seat.leave)
+    answer_at_once(application.answer)
+    _finish_loading()
+    return application
+
+
+def _begin(parent: int, colour: bool | None) -> Settings:
+    # A forked worker has its parent's handler until it serves, which would swallow the signal.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent(parent)
+    settings = load_settings()
+    configure_logging(settings.log, colour=colour)
+    return settings
+
+
+def _finish_loading() -> None:
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays, so collections need not look at it again

@@ -61,6 +61,7 @@ cdef class Core:
     cdef readonly long long not_fresh    # hits of the cache that became a Miss
     cdef TokenVerifier _verifier
     cdef tuple _secrets                  # that prove a CDN, of str
+    cdef frozenset _beside               # paths of no object, answered elsewhere; they are a Miss
 
     cdef str _open(self, Request request, double now_s)
     cdef bint _trusts(self, Request request)

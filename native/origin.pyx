@@ -252,11 +252,12 @@ def split_path(str path not None):
 @cython.final
 cdef class Core:
     def __init__(self, TokenVerifier verifier not None, Py_ssize_t budget_bytes,
-                 Py_ssize_t largest_bytes, *, secrets=()):
+                 Py_ssize_t largest_bytes, *, secrets=(), beside=()):
         if not all(secret and secret.isascii() for secret in secrets):
             raise ValueError("a secret has at least one character, and none outside ASCII")
         self._verifier = verifier
         self._secrets = tuple(secrets)
+        self._beside = frozenset(beside)
         self.objects = LruCache(budget_bytes, largest_bytes)
         self.missing = LruCache(MISSING_BUDGET_BYTES, MISSING_BUDGET_BYTES)
 
@@ -265,6 +266,8 @@ cdef class Core:
             return PREFLIGHT if request.method == "OPTIONS" else METHOD_NOT_ALLOWED
         cdef str key = self._open(request, now_s)
         if key is None:
+            if request.path in self._beside:
+                return Miss(request, request.path)
             self.refusals += 1
             return FORBIDDEN.without_body() if request.is_head else FORBIDDEN
         found = self.objects.lookup(key, now_s)

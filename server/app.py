@@ -69,6 +69,7 @@ class _App:
             origin = None
             if self._with_origin:
                 origin = create_origin(stores.objects, keys, self._settings)
+                origin.start(asyncio.get_running_loop())
                 self._origin = OriginASGI(origin)
             stopping = Stopping()
             metrics = Metrics(origin)

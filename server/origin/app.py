@@ -1,4 +1,6 @@
+import asyncio
 import time
+from collections.abc import Iterable
 
 from media.settings import Settings
 from native.origin import Core, Miss, Request, Response
@@ -6,6 +8,7 @@ from native.token import TokenVerifier
 from server.origin.disk import DiskCache
 from server.origin.diskfiles import DiskFiles
 from server.origin.fill import Filler
+from server.origin.slow_readers import SlowReaders
 from server.origin.stats import OriginStats
 from server.tokens import TokenKeys
 from stores.objects.base import ObjectStore
@@ -17,10 +20,16 @@ LARGEST_SHARE = 8  # an object above this fraction of the cache is passed throug
 class Origin:
     """What both shells serve; one per process and event loop."""
 
-    def __init__(self, core: Core, filler: Filler, disk: DiskCache | None) -> None:
+    def __init__(
+        self, core: Core, filler: Filler, disk: DiskCache | None, slow_readers: SlowReaders
+    ) -> None:
         self._core = core
         self._filler = filler
         self._disk = disk
+        self._slow_readers = slow_readers
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._slow_readers.start(loop)
 
     def respond(self, request: Request) -> Response | Miss:
         return self._core.respond(request, time.time())
@@ -68,19 +77,24 @@ class Origin:
             disk_evictions=disk.files.counts.evictions if disk else 0,
             disk_damaged=disk.files.counts.damaged if disk else 0,
             disk_errors=disk.errors if disk else 0,
+            slow_readers=self._slow_readers.cut,
             fetches=self._filler.fetches,
             entries=len(objects),
             bytes=objects.bytes,
         )
 
 
-def create_origin(objects: ObjectStore, keys: TokenKeys, settings: Settings) -> Origin:
+def create_origin(
+    objects: ObjectStore, keys: TokenKeys, settings: Settings, *, beside: Iterable[str] = ()
+) -> Origin:
+    """`beside`: paths that the shell answers itself; they come as a Miss."""
     budget_bytes = int(settings.origin.cache)
     core = Core(
         TokenVerifier(keys.by_kid()),
         budget_bytes,
         budget_bytes // LARGEST_SHARE,
         secrets=[secret.get_secret_value() for secret in settings.origin.secrets],
+        beside=beside,
     )
     is_far = settings.aws.s3rawbucket is not None
     disk = None
@@ -88,4 +102,7 @@ def create_origin(objects: ObjectStore, keys: TokenKeys, settings: Settings) -> 
         files = DiskFiles(settings.data.dir / DISK_CACHE, int(settings.origin.diskcache))
         disk = DiskCache(files, objects)
     read = objects.get if disk is None else disk.get
-    return Origin(core, Filler(core, read, prefetch=is_far and settings.origin.prefetch), disk)
+    filler = Filler(core, read, prefetch=is_far and settings.origin.prefetch)
+    server = settings.server
+    slow_readers = SlowReaders(server.port, server.readtimeout.total_seconds())
+    return Origin(core, filler, disk, slow_readers)

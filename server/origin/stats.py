@@ -32,6 +32,7 @@ class OriginStats:
     disk_evictions: int = _counter("Objects dropped from the disk cache to make room for others")
     disk_damaged: int = _counter("Objects found damaged in the disk cache, and removed")
     disk_errors: int = _counter("Times that the disk cache could not be used")
+    slow_readers: int = _counter("Connections cut because the client did not take its answer")
     fetches: int = _level("Reads from the store or the disk under way, or waiting for their turn")
     entries: int = _level("Objects in the cache now")
     bytes: int = _level("Memory that the objects in the cache take now, in bytes")

@@ -365,3 +365,11 @@ def test_what_turned_out_to_be_missing_is_not_kept() -> None:
     assert subject.remember_missing(KEY, NOW_S).status == 404
     assert subject.objects.peek(KEY) is None
     assert answer(subject, get()).status == 404
+
+
+def test_path_beside_the_objects_is_a_miss_and_no_refusal() -> None:
+    subject = Core(TokenVerifier(KEYS.by_kid()), 1 << 20, 1 << 17, beside=["/health"])
+    for path, is_miss in (("/health", True), ("/health/", False), ("/healt", False)):
+        answered = subject.respond(get(path), NOW_S)
+        assert isinstance(answered, Miss) is is_miss
+    assert subject.refusals == 2

@@ -18,7 +18,9 @@ from cli.answering import answer_at_once
 from media.settings import DataSettings, OriginSettings, Settings
 from server.origin.app import Origin, create_origin
 from server.origin.asgi import OriginASGI
+from server.origin.board import Board
 from server.origin.rsgi import OriginRSGI
+from server.origin.system import PATHS, System
 from server.tokens import TokenKeys
 from stores.errors import Unavailable
 from stores.objects.base import ObjectInfo, ObjectStore
@@ -51,16 +53,20 @@ class WatchedObjects(FilesystemObjects):
 
 def _origin(root: Path, objects: ObjectStore) -> Origin:
     if not (root / "disk").exists():
-        return create_origin(objects, KEYS, SETTINGS)
+        return create_origin(objects, KEYS, SETTINGS, beside=PATHS)
     origin = SETTINGS.origin.model_copy(update={"diskcache": 1 << 24})
     changed = {"origin": origin, "data": DataSettings(dir=root)}
-    return create_origin(objects, KEYS, SETTINGS.model_copy(update=changed))
+    return create_origin(objects, KEYS, SETTINGS.model_copy(update=changed), beside=PATHS)
 
 
 def rsgi() -> OriginRSGI:
     root = Path(os.environ[ROOT])
     objects = WatchedObjects(root)
-    application = OriginRSGI(_origin(root, objects), objects)
+    origin = _origin(root, objects)
+    board = Board(1)
+    board.join(0)
+    system = System(SETTINGS.app, origin, objects, board)
+    application = OriginRSGI(origin, objects, system, lambda: None)
     answer_at_once(application.answer)
     return application
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from server.tokens import issue
 from stores.objects.filesystem import FilesystemObjects
 from tests.server.origin.process import KEYS, ROOT
@@ -47,6 +49,7 @@ class Answer:
 class Server:
     port: int
     root: Path
+    process: subprocess.Popen[bytes]
 
     def ask(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
@@ -123,11 +126,20 @@ def wait_until(condition: object, what: str) -> None:
         time.sleep(0.01)
 
 
+def listeners(pid: int, port: int) -> int:
+    """How many of a process's children listen on a port."""
+    return sum(
+        connection.laddr.port == port and connection.status == psutil.CONN_LISTEN
+        for child in psutil.Process(pid).children()
+        for connection in child.net_connections()
+    )
+
+
 @contextlib.contextmanager
 def granian(interface: str, root: Path, *, workers: int = 1) -> Iterator[Server]:
-    server = Server(free_port(), root)
+    port = free_port()
     arguments = ["--workers", str(workers)]
-    arguments += ["--interface", interface, "--port", str(server.port), "--http", "1", "--no-ws"]
+    arguments += ["--interface", interface, "--port", str(port), "--http", "1", "--no-ws"]
     arguments += ["--loop", "uvloop", "--http1-buffer-size", "65536", "--factory"]
     with (root / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -144,13 +156,13 @@ def granian(interface: str, root: Path, *, workers: int = 1) -> Iterator[Server]
         )
 
     def is_listening() -> bool:
+        """Every worker, that is: one that still loads may miss the signal to end."""
         assert process.poll() is None, (root / "log").read_text()
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", server.port)) == 0
+        return listeners(process.pid, port) == workers
 
     try:
         wait_until(is_listening, "the server accepts connections")
-        yield server
+        yield Server(port, root, process)
         process.terminate()
         assert process.wait(DEADLINE_S) == 0
         assert "Traceback" not in (root / "log").read_text()
