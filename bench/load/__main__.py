@@ -1,5 +1,6 @@
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def main() -> None:
     except InvalidTargets as error:
         sys.exit(str(error))
     options.results.mkdir(parents=True, exist_ok=True)
+    others, *_ = os.getloadavg()
     console = Console()
     with host(options.host) as url:
         console.print(f"Load on {url}")
@@ -46,7 +48,7 @@ def main() -> None:
     console.print(table(told))
     console.print(f"Report: {options.results / 'load.html'}")
     if options.host is None and options.targets == DEFAULT_TARGETS:
-        options.report.write_text(page(told, options.shape, options.users, options.duration))
+        options.report.write_text(page(told, vars(options), others))
     sys.exit(status)
 
 

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from importlib.metadata import version
 from typing import Any
@@ -24,12 +24,14 @@ def table(told: Told) -> Table:
     return shown
 
 
-def page(told: Told, shape: str, users: int, duration_s: float) -> str:
+def page(told: Told, options: Mapping[str, Any], others: float) -> str:
+    """`others` is the load average before the run: what else the machine had to do."""
     lines = [
         "# Load on one machine",
         "",
         f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, which the service, its "
-        f"encoders and {users} users share; shape {shape}, {duration_s:g} s. Python "
+        f"encoders and {options['users']} users share, with a load of {others:.1f} by others "
+        f"before; shape {options['shape']}, {options['duration']:g} s. Python "
         f"{platform.python_version()}, Granian {version('granian')}, Locust {version('locust')}.",
         "",
         *_rows(TARGET_HEADINGS, _targets(told)),
