@@ -13,6 +13,10 @@ class MediaList:
     segments: tuple[tuple[str, str], ...]  # EXTINF and name
     has_ended: bool
 
+    def __str__(self) -> str:
+        names = [name for _, name in self.segments]
+        return f"{self.init}, {len(names)} segments to {names[-1:]}{', ended' * self.has_ended}"
+
     def extends(self, before: "MediaList") -> bool:
         """Nothing taken back, nothing changed."""
         return (

@@ -8,9 +8,11 @@ from urllib.parse import urljoin
 from media.keys import INDEX, PLAYLIST, content_hash
 from tests.chaos.playlist import MediaList, read_media_playlist, uris
 
-PAUSE_S = 0.1
+PAUSE_S = 0.02
+LOOKS_PER_LIST = 10
 SAMPLE = 2  # of the objects seen before, read again with each look at a playlist
 ENDED_SHARE = 0.1  # of the looks that an ended playlist gets
+AGAIN_SHARE = 0.1  # of the looks at one that is growing, and has not grown
 MAX_VIOLATIONS = 50
 
 Read = Callable[[str], Awaitable[bytes | None]]  # None: there is no such object
@@ -42,12 +44,20 @@ class Watcher:
         return len(self._lists)
 
     async def watch(self, published: Published) -> None:
+        """Growing playlists all the time, as what is taken back may be given again soon."""
         while True:
-            for media_id, key in await published():
-                ended = key in self._lists and self._lists[key].has_ended
-                if not ended or self._dice.random() < ENDED_SHARE:
+            keys = await published()
+            growing = [(media_id, key) for media_id, key in keys if not self._has_ended(key)]
+            for media_id, key in keys:
+                if self._has_ended(key) and self._dice.random() < ENDED_SHARE:
                     await self.look(media_id, key)
-            await asyncio.sleep(PAUSE_S)
+            for _ in range(LOOKS_PER_LIST):
+                for media_id, key in growing:
+                    await self.look(media_id, key)
+                await asyncio.sleep(PAUSE_S)
+
+    def _has_ended(self, key: str) -> bool:
+        return key in self._lists and self._lists[key].has_ended
 
     async def look(self, media_id: str, key: str) -> None:
         """At one playlist, by its key, at what it names."""
@@ -89,9 +99,10 @@ class Watcher:
             self._complain(media_id, f"{key} has gaps: {now}")
         self._lists[key] = now
         verified = self._verified.setdefault(key, [])
-        new = [name for name in now.objects() if name not in verified]
-        again = self._dice.sample(verified, min(SAMPLE, len(verified)))
-        for name in (*new, *again):
+        names = [name for name in now.objects() if name not in verified]
+        if names or now.has_ended or self._dice.random() < AGAIN_SHARE:
+            names += self._dice.sample(verified, min(SAMPLE, len(verified)))
+        for name in names:
             if await self._verify(media_id, key, urljoin(key, name)) and name not in verified:
                 verified.append(name)
 
