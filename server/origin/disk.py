@@ -14,7 +14,7 @@ from typing import TypeVar, TypeVarTuple
 
 import structlog
 
-from media.keys import content_hash, named_hash
+from media.keys import named_hash
 from server.origin.diskfiles import DiskFiles, Kept
 from stores.errors import NotFound, Unavailable
 from stores.objects.base import ObjectInfo, ObjectStore
@@ -54,14 +54,14 @@ class DiskCache:
         digest = named_hash(key)
         if digest is None:
             return await self._objects.get(key)
-        body = await self._kept(key, digest)
+        body = await self._kept(key)
         if body is None:
             has_turn = await self._turn(key)
             try:
-                body = await self._kept(key, digest)
+                body = await self._kept(key)
                 if body is None:
                     body, _ = await self._objects.get(key)
-                    if len(self._writes) < MAX_WRITES and content_hash(body) == digest:
+                    if len(self._writes) < MAX_WRITES:
                         self._write(key, body, has_turn)
                         has_turn = False  # ended by the write
             finally:
@@ -79,8 +79,8 @@ class DiskCache:
         self._threads.shutdown(wait=False)
         self.files.close()
 
-    async def _kept(self, key: str, digest: str) -> bytes | None:
-        kept = await self._on_disk(self.files.read, key, digest)
+    async def _kept(self, key: str) -> bytes | None:
+        kept = await self._on_disk(self.files.read, key)
         if kept is None:
             return None
         await self._check(key, kept)

@@ -20,7 +20,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from media.keys import content_hash
+from media.keys import content_hash, named_hash
 
 BLOCK_BYTES = 4096  # what a file takes is counted in these
 LARGEST_SHARE = 8  # an object above this fraction of the budget is not kept
@@ -58,7 +58,7 @@ class DiskFiles:
         self._turns: BinaryIO | None = None
         self._is_counted = False
 
-    def read(self, key: str, digest: str) -> Kept | None:
+    def read(self, key: str) -> Kept | None:
         path = self.path(key)
         try:
             with path.open("rb") as file:
@@ -66,7 +66,7 @@ class DiskFiles:
                 checked_at_s = os.fstat(file.fileno()).st_mtime
         except FileNotFoundError:
             return None
-        if content_hash(body) != digest:
+        if content_hash(body) != named_hash(key):
             self.counts.damaged += 1
             self.remove(key)
             return None
@@ -76,7 +76,7 @@ class DiskFiles:
 
     def write(self, key: str, body: bytes) -> None:
         path, cost = self.path(key), _cost(len(body))
-        if cost > self._budget_bytes // LARGEST_SHARE:
+        if cost > self._budget_bytes // LARGEST_SHARE or content_hash(body) != named_hash(key):
             return
         with self._locked() as count:
             if path.exists():  # another process was first

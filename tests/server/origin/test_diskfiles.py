@@ -9,11 +9,11 @@ from random import Random
 
 import pytest
 
-from media.keys import content_hash
+from media.keys import segment_name
 from server.origin.diskfiles import BLOCK_BYTES, DiskFiles
 
 BODY = b"0123456789" * 1000
-DIGEST = content_hash(BODY)
+KEY = f"v/m1/1/720p/{segment_name(1, BODY)}"
 BUDGET_BYTES = 64 * BLOCK_BYTES
 # What follows runs in processes of its own: random objects, ten times as much as there is room for.
 WRITER = f"""
@@ -21,13 +21,14 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from media.keys import segment_name
 from server.origin.diskfiles import DiskFiles
 random = Random(sys.argv[2])
 files = DiskFiles(Path(sys.argv[1]), {BUDGET_BYTES})
 for n in range(300):
     with suppress(TimeoutError):  # too many at once: it is not kept
-        key = f"v/m1/1/{{random.randrange(1000)}}"
-        files.write(key, random.randbytes(random.randrange(30_000)))
+        body = random.randbytes(random.randrange(30_000))
+        files.write(f"v/m1/1/{{segment_name(n, body)}}", body)
 """
 
 
@@ -41,11 +42,11 @@ def taken(root: Path) -> int:
 
 
 def test_what_was_written_is_read_by_whoever_shares_the_directory(tmp_path: Path) -> None:
-    DiskFiles(tmp_path, 1 << 20).write("v/a", BODY)
-    kept = DiskFiles(tmp_path, 1 << 20).read("v/a", DIGEST)
+    DiskFiles(tmp_path, 1 << 20).write(KEY, BODY)
+    kept = DiskFiles(tmp_path, 1 << 20).read(KEY)
     assert kept is not None
     assert kept.body == BODY
-    assert DiskFiles(tmp_path, 1 << 20).read("v/b", DIGEST) is None
+    assert DiskFiles(tmp_path, 1 << 20).read(KEY.replace("720p", "360p")) is None
 
 
 @pytest.mark.parametrize(
@@ -63,44 +64,45 @@ def test_damaged_object_is_none_and_is_removed(
     tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     files = DiskFiles(tmp_path, 1 << 20)
-    files.write("v/a", BODY)
+    files.write(KEY, BODY)
     (path,) = objects_in(tmp_path)
     path.write_bytes(damage(BODY))
-    assert files.read("v/a", DIGEST) is None
+    assert files.read(KEY) is None
     assert (objects_in(tmp_path), files.counts.damaged) == ([], 1)
-    files.write("v/a", BODY)
-    assert files.read("v/a", DIGEST) is not None
+    files.write(KEY, BODY)
+    assert files.read(KEY) is not None
 
 
 def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     files = DiskFiles(tmp_path, 16 * BLOCK_BYTES)
-    bodies = {f"v/{n}": (b"%d" % n).ljust(4000) for n in range(17)}
-    for at_s, (key, body) in enumerate(list(bodies.items())[:16]):
+    bodies = [(b"%d" % n).ljust(4000) for n in range(17)]
+    keys = [segment_name(n, body) for n, body in enumerate(bodies)]
+    for at_s in range(16):
         before = set(objects_in(tmp_path))
-        files.write(key, body)
+        files.write(keys[at_s], bodies[at_s])
         (new,) = set(objects_in(tmp_path)) - before
         os.utime(new, (at_s, at_s))
-    assert files.read("v/0", content_hash(bodies["v/0"])) is not None
-    files.write("v/16", bodies["v/16"])
-    missing = [key for key, body in bodies.items() if files.read(key, content_hash(body)) is None]
-    assert missing == ["v/1", "v/2"]  # one to make room, and one more
+    assert files.read(keys[0]) is not None
+    files.write(keys[16], bodies[16])
+    missing = [n for n, key in enumerate(keys) if files.read(key) is None]
+    assert missing == [1, 2]  # one to make room, and one more
     assert files.counts.evictions == 2
 
 
 def test_object_above_its_share_is_not_kept(tmp_path: Path) -> None:
     files = DiskFiles(tmp_path, 8 * BLOCK_BYTES)
-    files.write("v/a", bytes(BLOCK_BYTES + 1))
-    files.write("v/b", bytes(BLOCK_BYTES))
+    for size in (BLOCK_BYTES, BLOCK_BYTES + 1):
+        files.write(segment_name(1, bytes(size)), bytes(size))
     assert len(objects_in(tmp_path)) == 1
 
 
 def test_what_a_dead_process_left_is_counted_and_removed(tmp_path: Path) -> None:
     files = DiskFiles(tmp_path, BUDGET_BYTES)
-    files.write("v/a", BODY)
+    files.write(KEY, BODY)
     (path,) = objects_in(tmp_path)
     path.with_name("left.new").write_bytes(bytes(100_000))
     (tmp_path / "bytes").write_bytes(b"torn")
-    DiskFiles(tmp_path, BUDGET_BYTES).write("v/b", BODY)
+    DiskFiles(tmp_path, BUDGET_BYTES).write(KEY.replace("720p", "360p"), BODY)
     assert len(objects_in(tmp_path)) == 2
     assert int((tmp_path / "bytes").read_bytes()) == taken(tmp_path)
 
@@ -108,8 +110,8 @@ def test_what_a_dead_process_left_is_counted_and_removed(tmp_path: Path) -> None
 def test_smaller_budget_holds_from_the_first_write(tmp_path: Path) -> None:
     files = DiskFiles(tmp_path, BUDGET_BYTES)
     for n in range(20):
-        files.write(f"v/{n}", BODY)
-    DiskFiles(tmp_path, BUDGET_BYTES // 2).write("v/20", BODY)
+        files.write(segment_name(n, BODY), BODY)
+    DiskFiles(tmp_path, BUDGET_BYTES // 2).write(segment_name(20, BODY), BODY)
     assert 0 < taken(tmp_path) <= BUDGET_BYTES // 2
 
 
@@ -139,12 +141,12 @@ def test_budget_holds_at_every_moment_over_all_processes(tmp_path: Path) -> None
 def test_damage_at_any_place_is_seen(tmp_path: Path) -> None:
     files, random = DiskFiles(tmp_path, 1 << 20), Random(1)
     for _ in range(50):
-        files.write("v/a", BODY)
+        files.write(KEY, BODY)
         (path,) = objects_in(tmp_path)
         with path.open("r+b") as file:
             file.seek(random.randrange(len(BODY)))
             file.write(b"\xff")
-        assert files.read("v/a", DIGEST) is None
+        assert files.read(KEY) is None
 
 
 def test_turn_is_for_one_process_and_ends_with_it(tmp_path: Path) -> None:
