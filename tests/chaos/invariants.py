@@ -1,5 +1,6 @@
 """What must hold when everything is over, whatever has happened."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -91,8 +92,9 @@ async def _package_problems(estate: Estate, title: Title, asset: Asset) -> list[
             found.append(f"{asset.id} {rung.name}: commits of {[s.number for s in facts]}")
         sizes = {s.name: s.size for s in facts} | {part.init_name: -1 for part in parts}
         folder = f"{prefix}{rung.name}/"
-        for name, size in sizes.items():
-            found += await _object_problems(estate, folder + name, size)
+        objects = [_object_problems(estate, folder + name, size) for name, size in sizes.items()]
+        for problems in await asyncio.gather(*objects):
+            found += problems
         data = await _read(estate, folder + keys.PLAYLIST)
         if data is None:
             found.append(f"{folder + keys.PLAYLIST} is not there")

@@ -112,8 +112,7 @@ class Run:
             self._phase("settling")
             settled = await self._settled(self._storm.settle_s)
             self._phase("checking")
-            for watcher in watchers:
-                await self._last_look(watcher)
+            await asyncio.gather(*map(self._last_look, watchers))
         await self._collect()
         found = await invariants.violations(self._estate, self._titles)
         refused, taken = await invariants.late_commits(self._estate, self._titles)
