@@ -244,6 +244,7 @@ class WorkerSettings(Section):
 class OriginSettings(Section):
     publicurl: str | None = None  # what playback URLs begin with; default: server.publicurl
     cache: ByteSize = ByteSize(256 * 1024**2)  # budget of the in-process cache, per process
+    cachepolicy: Literal["lru", "s3fifo"] = "s3fifo"  # what goes when it is full
     # A CDN that sends one of them as X-Origin-Verify has verified the token and taken it away.
     secrets: tuple[OriginSecret, ...] = ()
     diskcache: ByteSize = ByteSize(0)  # budget of data.dir/origin-cache, of all processes; 0: none

@@ -23,7 +23,7 @@ cdef class Cache:
 
     cdef object lookup(self, str key, double now_s)
     cdef void _touch(self, Entry entry)
-    cdef void _enter(self, Entry entry)
+    cdef void _enter(self, Entry entry, Entry replaced)
     cdef void _make_room(self)
     cdef void _leave(self, Entry entry)
     cdef void _evict(self, Entry entry)
@@ -36,15 +36,10 @@ cdef class LruCache(Cache):
 
 
 @cython.final
-cdef class SieveCache(Cache):
-    cdef Entry _hand
-
-
-@cython.final
 cdef class S3FifoCache(Cache):
     cdef Entry _probation    # sentinel of the small queue
     cdef Py_ssize_t _probation_bytes
-    cdef dict _ghosts        # keys that left the small queue unused, oldest first
+    cdef object _ghosts      # OrderedDict of keys that left the small queue unused, oldest first
     cdef Py_ssize_t _ghost_bytes
 
     cdef void _remember(self, str key)

@@ -1,4 +1,4 @@
-"""Caches that count bytes: LRU, SIEVE (NSDI 2024) and S3-FIFO (SOSP 2023).
+"""Caches that count bytes: LRU, and S3-FIFO (SOSP 2023).
 
 The entries are a dictionary and rings through sentinels, newest to oldest; every operation is O(1)
 (amortised where an eviction looks for its victim), `purge` is O(n). Times are the caller's clock,
@@ -6,13 +6,15 @@ in seconds; an entry is gone once it expires. No call runs foreign code between 
 a ring, so under the GIL each call is atomic.
 """
 
+from collections import OrderedDict
+
 cimport cython
 
 ENTRY_OVERHEAD_BYTES = 256  # dictionary slot, entry and string header, rounded up
 
 cdef enum:
-    PROBATION_SHARE = 10   # S3-FIFO's small queue has a tenth of the budget
-    GHOST_SHARE = 64       # and this part of it is for remembering keys
+    PROBATION_SHARE = 20   # S3-FIFO's small queue has a twentieth of the budget
+    GHOST_SHARE = 64       # and at most this part of it is for remembering keys
     MOST_USES = 3
 
 
@@ -83,9 +85,9 @@ cdef class Cache:
         """Keep a value of `size` bytes, or replace the one there; False when it is too large."""
         if size < 0:
             raise ValueError(f"a size cannot be negative, got {size}")
-        replaced = self._entries.get(key)
+        cdef Entry replaced = <Entry>self._entries.get(key)
         if replaced is not None:
-            self._remove(<Entry>replaced)
+            self._remove(replaced)
         cdef Py_ssize_t room = self.largest_bytes - len(key) - ENTRY_OVERHEAD_BYTES
         if size > room:
             self.rejections += 1
@@ -99,7 +101,7 @@ cdef class Cache:
             self._make_room()
         self._entries[key] = entry
         self.bytes += entry.cost
-        self._enter(entry)
+        self._enter(entry, replaced)
         return True
 
     def discard(self, str key not None):
@@ -117,7 +119,7 @@ cdef class Cache:
     cdef void _touch(self, Entry entry):
         raise NotImplementedError
 
-    cdef void _enter(self, Entry entry):
+    cdef void _enter(self, Entry entry, Entry replaced):
         raise NotImplementedError
 
     cdef void _make_room(self):
@@ -147,39 +149,11 @@ cdef class LruCache(Cache):
             unlink(entry)
             link(self._queue, entry)
 
-    cdef void _enter(self, Entry entry):
+    cdef void _enter(self, Entry entry, Entry replaced):
         link(self._queue, entry)
 
     cdef void _make_room(self):
         self._evict(self._queue.newer)
-
-
-@cython.final
-cdef class SieveCache(Cache):
-    """A hand walks from the oldest to the newest and evicts the first that was not used since it
-    last came by. A use moves nothing."""
-
-    def __init__(self, Py_ssize_t budget_bytes, Py_ssize_t largest_bytes):
-        Cache.__init__(self, budget_bytes, largest_bytes)
-        self._hand = self._queue
-
-    cdef void _touch(self, Entry entry):
-        entry.uses = 1
-
-    cdef void _enter(self, Entry entry):
-        link(self._queue, entry)
-
-    cdef void _make_room(self):
-        cdef Entry entry = self._hand
-        while entry is self._queue or entry.uses:
-            entry.uses = 0
-            entry = entry.newer
-        self._hand = entry
-        self._evict(entry)
-
-    cdef void _leave(self, Entry entry):
-        if self._hand is entry:
-            self._hand = entry.newer
 
 
 @cython.final
@@ -191,15 +165,20 @@ cdef class S3FifoCache(Cache):
         self._reserved_bytes = budget_bytes // GHOST_SHARE
         Cache.__init__(self, budget_bytes, largest_bytes)
         self._probation = ring()
-        self._ghosts = {}
+        self._ghosts = OrderedDict()
 
     cdef void _touch(self, Entry entry):
         if entry.uses < MOST_USES:
             entry.uses += 1
 
-    cdef void _enter(self, Entry entry):
-        if self._ghosts.pop(entry.key, False):
+    cdef void _enter(self, Entry entry, Entry replaced):
+        cdef bint known = replaced is not None
+        if known:
+            entry.uses = replaced.uses
+        elif self._ghosts.pop(entry.key, False):
             self._ghost_bytes -= len(entry.key) + ENTRY_OVERHEAD_BYTES
+            known = True
+        if known:
             link(self._queue, entry)
             return
         entry.on_probation = True
@@ -236,7 +215,7 @@ cdef class S3FifoCache(Cache):
     cdef void _remember(self, str key):
         self._ghosts[key] = True
         self._ghost_bytes += len(key) + ENTRY_OVERHEAD_BYTES
-        while self._ghost_bytes > self._reserved_bytes:
-            oldest = next(iter(self._ghosts))
-            del self._ghosts[oldest]
+        while (self._ghost_bytes > self._reserved_bytes
+               or len(self._ghosts) > len(self._entries)):
+            oldest, _ = self._ghosts.popitem(last=False)
             self._ghost_bytes -= len(oldest) + ENTRY_OVERHEAD_BYTES

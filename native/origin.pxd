@@ -1,6 +1,6 @@
 cimport cython
 
-from native.cache cimport LruCache
+from native.cache cimport Cache, LruCache
 from native.token cimport TokenVerifier
 
 @cython.final
@@ -55,7 +55,7 @@ cdef class CachedObject:
 
 @cython.final
 cdef class Core:
-    cdef readonly LruCache objects       # key -> CachedObject
+    cdef readonly Cache objects          # key -> CachedObject
     cdef readonly LruCache missing       # key -> True
     cdef readonly long long refusals
     cdef readonly long long not_fresh    # hits of the cache that became a Miss

@@ -1,7 +1,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, final
 
-from native.cache import LruCache
+from native.cache import Cache, LruCache
 from native.token import TokenVerifier
 
 ALLOWED_METHODS: Final[str]
@@ -66,7 +66,7 @@ class CachedObject:
 
 @final
 class Core:
-    objects: LruCache[CachedObject]
+    objects: Cache[CachedObject]
     missing: LruCache[bool]
     refusals: int
     not_fresh: int
@@ -76,6 +76,7 @@ class Core:
         budget_bytes: int,
         largest_bytes: int,
         *,
+        policy: type[Cache[CachedObject]] = LruCache,
         secrets: Sequence[str] = (),
         beside: Iterable[str] = (),
     ) -> None: ...

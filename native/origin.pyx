@@ -12,7 +12,7 @@ from libc.math cimport INFINITY
 from libc.string cimport memchr, memcmp
 
 from native.http cimport PARTIAL, UNSATISFIABLE, ByteRange, byte_range, gzip_accepted, none_match
-from native.cache cimport LruCache
+from native.cache cimport Cache, LruCache
 from native.token cimport MAX_TOKEN_CHARACTERS, Grant, TokenVerifier
 
 cdef extern from "Python.h":
@@ -252,13 +252,14 @@ def split_path(str path not None):
 @cython.final
 cdef class Core:
     def __init__(self, TokenVerifier verifier not None, Py_ssize_t budget_bytes,
-                 Py_ssize_t largest_bytes, *, secrets=(), beside=()):
+                 Py_ssize_t largest_bytes, *, type policy not None=LruCache, secrets=(),
+                 beside=()):
         if not all(secret and secret.isascii() for secret in secrets):
             raise ValueError("a secret has at least one character, and none outside ASCII")
         self._verifier = verifier
         self._secrets = tuple(secrets)
         self._beside = frozenset(beside)
-        self.objects = LruCache(budget_bytes, largest_bytes)
+        self.objects = policy(budget_bytes, largest_bytes)
         self.missing = LruCache(MISSING_BUDGET_BYTES, MISSING_BUDGET_BYTES)
 
     def respond(self, Request request not None, double now_s):

@@ -3,7 +3,8 @@ import time
 from collections.abc import Iterable
 
 from media.settings import Settings
-from native.origin import Core, Miss, Request, Response
+from native.cache import Cache, LruCache, S3FifoCache
+from native.origin import CachedObject, Core, Miss, Request, Response
 from native.token import TokenVerifier
 from server.origin.disk import DiskCache
 from server.origin.diskfiles import DiskFiles
@@ -14,6 +15,7 @@ from server.tokens import TokenKeys
 from stores.objects.base import ObjectStore
 
 DISK_CACHE = "origin-cache"  # in the data directory
+POLICIES: "dict[str, type[Cache[CachedObject]]]" = {"lru": LruCache, "s3fifo": S3FifoCache}
 LARGEST_SHARE = 8  # an object above this fraction of the cache is passed through, not kept
 
 
@@ -93,6 +95,7 @@ def create_origin(
         TokenVerifier(keys.by_kid()),
         budget_bytes,
         budget_bytes // LARGEST_SHARE,
+        policy=POLICIES[settings.origin.cachepolicy],
         secrets=[secret.get_secret_value() for secret in settings.origin.secrets],
         beside=beside,
     )

@@ -1,14 +1,14 @@
 """What a player will ask for next, as far as the cache tells."""
 
 from media.keys import PLAYLIST, named_hash
-from native.cache import LruCache
+from native.cache import Cache
 from native.origin import CachedObject, Request
 
 _WHOLE = Request("GET", "")
 _NEXT_LINES_BYTES = 512  # the tags of the next segment and its URI
 
 
-def next_segment(objects: "LruCache[CachedObject]", key: str) -> str | None:
+def next_segment(objects: "Cache[CachedObject]", key: str) -> str | None:
     """The key of the segment behind this one in its media playlist, if that is in the cache and
     the segment is not."""
     folder, _, name = key.rpartition("/")

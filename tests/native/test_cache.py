@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from native.cache import ENTRY_OVERHEAD_BYTES, Cache, LruCache, S3FifoCache, SieveCache
+from native.cache import ENTRY_OVERHEAD_BYTES, Cache, LruCache, S3FifoCache
 
 
 class Reference:
@@ -79,33 +79,6 @@ class Reference:
         del self.entries[key]
 
 
-class ReferenceSieve(Reference):
-    def __init__(self, budget_bytes: int, largest_bytes: int) -> None:
-        super().__init__(budget_bytes, largest_bytes)
-        self.hand: str | None = None  # the next to look at; None: the oldest
-        self.used: set[str] = set()
-
-    def touch(self, key: str) -> None:
-        self.used.add(key)
-
-    def make_room(self) -> None:
-        key = self.hand if self.hand is not None else self.queue[0]
-        while key in self.used:
-            self.used.remove(key)
-            key = self.after(key) or self.queue[0]
-        self.hand = key
-        self.remove(key)
-
-    def after(self, key: str) -> str | None:
-        return dict(zip(self.queue, self.queue[1:], strict=False)).get(key)
-
-    def remove(self, key: str) -> None:
-        if self.hand == key:
-            self.hand = self.after(key)
-        self.used.discard(key)
-        super().remove(key)
-
-
 class ReferenceS3Fifo(Reference):
     reserved_share = 64
 
@@ -114,18 +87,24 @@ class ReferenceS3Fifo(Reference):
         self.probation: list[str] = []
         self.ghosts: OrderedDict[str, int] = OrderedDict()
         self.uses: dict[str, int] = {}
+        self.replaced_uses: int | None = None
+
+    def put(self, key: str, value: int, size: int, expires_at_s: float) -> bool:
+        self.replaced_uses = self.uses.get(key)
+        return super().put(key, value, size, expires_at_s)
 
     def touch(self, key: str) -> None:
         self.uses[key] = min(self.uses[key] + 1, 3)
 
     def enter(self, key: str) -> None:
-        self.uses[key] = 0
-        (self.queue if self.ghosts.pop(key, None) else self.probation).append(key)
+        self.uses[key] = self.replaced_uses or 0
+        known = self.replaced_uses is not None or self.ghosts.pop(key, None) is not None
+        (self.queue if known else self.probation).append(key)
 
     def make_room(self) -> None:
         while True:
             on_probation = sum(self.entries[key][1] for key in self.probation)
-            if self.probation and (on_probation > self.budget_bytes // 10 or not self.queue):
+            if self.probation and (on_probation > self.budget_bytes // 20 or not self.queue):
                 key = self.probation[0]
                 if not self.uses[key]:
                     self.remove(key)
@@ -143,7 +122,9 @@ class ReferenceS3Fifo(Reference):
 
     def remember(self, key: str) -> None:
         self.ghosts[key] = len(key) + ENTRY_OVERHEAD_BYTES
-        while sum(self.ghosts.values()) > self.reserved_bytes:
+        while sum(self.ghosts.values()) > self.reserved_bytes or len(self.ghosts) > len(
+            self.entries
+        ):
             self.ghosts.popitem(last=False)
 
     def remove(self, key: str) -> None:
@@ -153,7 +134,6 @@ class ReferenceS3Fifo(Reference):
 
 CACHES: list[tuple[type[Cache[int]], type[Reference]]] = [
     (LruCache, Reference),
-    (SieveCache, ReferenceSieve),
     (S3FifoCache, ReferenceS3Fifo),
 ]
 KEYS = st.sampled_from(["a", "b", "a/1", "a/2", "b/1", "b/22", "c" * 40])
@@ -235,3 +215,30 @@ def test_cache_keeps_to_the_reference_over_a_long_skewed_trace(
     assert {name: getattr(cache, name) for name in reference.counts} == reference.counts
     assert reference.counts["evictions"] > 1000
     assert reference.counts["hits"] > 1000
+
+
+def test_s3fifo_keeps_what_is_used_from_a_scan() -> None:
+    cost = 100 + 3 + ENTRY_OVERHEAD_BYTES
+    cache: S3FifoCache[int] = S3FifoCache(45 * cost, cost)
+    for number in range(20):
+        cache.put(f"u{number:02}", number, 100, 10)
+        cache.get(f"u{number:02}", 0)
+    for number in range(500):
+        cache.put(f"{number:03}", number, 100, 10)
+    assert [cache.get(f"u{number:02}", 0) for number in range(20)] == list(range(20))
+
+
+def test_s3fifo_takes_what_comes_back_for_used() -> None:
+    """Once out of the small queue, and once replaced: both are kept through a scan."""
+    cost = 100 + 3 + ENTRY_OVERHEAD_BYTES
+    cache: S3FifoCache[str] = S3FifoCache(45 * cost, cost)
+    cache.put("old", "first", 100, 10)
+    for number in range(60):
+        cache.put(f"a{number:02}", "scanned", 100, 10)
+    assert cache.get("old", 0) is None
+    cache.put("old", "second", 100, 10)
+    cache.put("new", "first", 100, 10)
+    cache.put("new", "second", 100, 10)
+    for number in range(40):
+        cache.put(f"b{number:02}", "scanned", 100, 10)
+    assert [cache.get(key, 0) for key in ("old", "new")] == ["second", "second"]
