@@ -184,7 +184,7 @@ def test_what_has_to_wait_is_shown_soon(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with title(tmp_path, plan) as here:
-            publisher = here.publisher(pause_s=0.5)
+            publisher = here.publisher(pause_s=2.0)
             await here.commit(commits[:-20])
             await publisher.publish("m1", plan)
             shown = await here.listed()
