@@ -1,0 +1,1 @@
+"""The origin's cache policies, replaying what an origin is asked for."""
