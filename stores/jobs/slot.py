@@ -61,7 +61,7 @@ class LeasedJob:
         self.retry_left: bool = job.attemptsMade + 1 < job.opts["attempts"]
         self.verdict: str | None = job.verdict
 
-    async def set_planned(self, task_count: int) -> None:
+    async def set_planned(self, task_count: int | None) -> None:
         self.task_count = task_count
         await self._job.updateData({**self._job.data, "tasks": task_count})
 

@@ -197,7 +197,10 @@ class BullWorker(Worker):
             raise Halted(Halt.STOPPED)
         done = await job.done_count()
         if done != job.task_count:
-            raise TaskFailed(_internal("joining", f"{done} of {job.task_count} tasks are done"))
+            # A Redis that dies may forget what it was told last, tasks that were added say.
+            failure = _internal("joining", f"Redis knows of {done} of {job.task_count} tasks")
+            await job.set_planned(None)
+            raise _again(job, failure)
         await self._do(run, "joining", self._handler.join(job.media_id))
 
     async def _end_stopped_title(self, run: Run) -> None:
@@ -248,9 +251,7 @@ class BullWorker(Worker):
         else:
             log.error("%s of %s failed", what, run.job.media_id, exc_info=error)
             failure = _internal(what, "an unexpected error, see the worker's log")
-        if failure.retryable and run.job.retry_left:
-            raise TryAgain(failure.message) from error
-        raise TaskFailed(failure) from error
+        raise _again(run.job, failure) from error
 
     async def _wait_for_store(self, job: LeasedJob, what: str, error: Unavailable) -> Failure:
         """Leaves the worker, by an exception, until the job has waited too often."""
@@ -258,6 +259,12 @@ class BullWorker(Worker):
         if job.waits < self._patience.waits:
             await job.wait(self._patience.delay_ms)
         return Failure("store_unavailable", f"{what} failed: a store was away", retryable=True)
+
+
+def _again(job: LeasedJob, failure: Failure) -> Exception:
+    if failure.retryable and job.retry_left:
+        return TryAgain(failure.message)
+    return TaskFailed(failure)
 
 
 def _internal(what: str, why: str) -> Failure:

@@ -234,3 +234,27 @@ def test_a_redis_without_memory_fails_no_title_and_loses_no_failure(
 
     with servers.redis(tmp_path / "redis") as server:
         asyncio.run(scenario(server))
+
+
+def test_a_title_whose_tasks_redis_has_forgotten_is_planned_again(tmp_path: Path) -> None:
+    async def scenario(server: servers.RedisServer) -> None:
+        where = address_of(server)
+        async with open_engine(tmp_path, where=where) as engine, client(where) as redis:
+            engine.script("m1", Script({"a": ["ok"], "b": ["ok"]}, join=["hold"]))
+            await engine.jobs.enqueue("m1", Priority.NORMAL)
+            async with engine.worker_process() as worker:
+                await engine.until("join m1")
+                worker.kill()
+                await worker.wait()
+            keys = [key async for key in redis.scan_iter(f"{where.prefix}:transcode:m1.*")]
+            forgotten = [key for key in keys if key.endswith((".a", ".b", ":processed"))]
+            assert len(forgotten) == 3
+            await redis.delete(*forgotten, f"{where.prefix}:transcode:completed")
+            engine.release()
+            async with engine.worker():
+                assert await engine.settled("m1") is JobState.COMPLETED
+            assert engine.events("fail") == []
+            assert engine.events().count("did run m1 a") == 2
+
+    with servers.redis(tmp_path / "redis") as server:
+        asyncio.run(scenario(server))
