@@ -10,6 +10,7 @@ from rich.table import Table
 
 import bench.sim
 from bench.sim import report
+from bench.sim.measured import compare
 from bench.sim.needs import Demand, NotMeasured, OriginCosts, measured_answering
 from bench.sim.parameters import EDGES, REGIONALS, SHIELD, Parameters, Tier
 from bench.sim.reading import measure_reading
@@ -115,6 +116,7 @@ def main() -> None:
     audiences = [*(n for n in AUDIENCES if n < options.viewers), options.viewers]
     try:
         answering = measured_answering(RESULTS)
+        compared = compare(RESULTS)
     except NotMeasured as error:
         sys.exit(str(error))
     with console.status("reading from S3"):
@@ -127,7 +129,7 @@ def main() -> None:
             changed[name] = sampled(variation, audiences[-1:])[0]
     with console.status("replaying every request of a small audience"):
         checked = check()
-    findings = report.Findings(parameters, costs, demands, changed, checked)
+    findings = report.Findings(parameters, costs, demands, changed, checked, compared)
     show(console, findings)
     RESULTS.mkdir(exist_ok=True)
     report.plot(findings, RESULTS / "sim.png")

@@ -38,8 +38,8 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """USD, list prices of Amazon Web Services for the United States and Europe as of
-    PRICES_AS_OF; beyond 5 PB a month they are negotiated, so the last step is an upper bound."""
+    """USD: Amazon's public price lists for the United States and Europe, in the copies read in
+    PRICES_READ, but for the core, which is a guess. Beyond some volume prices are negotiated."""
 
     # up to so many GB of a month -> per GB
     egress_steps: tuple[tuple[float, float], ...] = (
@@ -58,5 +58,5 @@ class Prices:
     origin_core_hour: float = 0.0425  # one vCPU of a compute-optimised instance
 
 
-PRICES_AS_OF = "2026-01"
+PRICES_READ = "November 2026"
 MONTH_S = 30 * 24 * HOUR_S

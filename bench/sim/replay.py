@@ -61,10 +61,16 @@ class Network:
     def __init__(self, library: Library, tiers: Sequence[Tier]) -> None:
         self._library = library
         self._tiers = tiers
-        self._caches: list[list[LruCache[Copy]]] = [
-            [LruCache(tier.bytes, tier.bytes) for _ in range(tier.caches)] for tier in tiers
-        ]
-        self.traffic = [Traffic() for _ in tiers]
+        self._caches = [_caches(tier) for tier in tiers]
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        self.traffic = [Traffic() for _ in self._tiers]
+
+    def empty_edges(self) -> None:
+        """As if there had been other points of presence until now."""
+        self._caches[0] = _caches(self._tiers[0])
+        self.count_anew()
 
     def ask(self, request: Request) -> bool:
         """Whether any tier has it; if none, the origin is asked."""
@@ -89,6 +95,10 @@ class Network:
         return len(missing) < len(self._tiers)
 
 
+def _caches(tier: Tier) -> list[LruCache[Copy]]:
+    return [LruCache(tier.bytes, tier.bytes) for _ in range(tier.caches)]
+
+
 def _lookup(asked: LruCache[Copy], request: Request, tier: Tier) -> Copy | None:
     copy = asked.get(request.key, request.time_s)
     if copy is None or request.time_s - copy.used_s > tier.idle_s:
@@ -105,6 +115,7 @@ def replay(
     warm = False
     for request in trace:
         if not warm and request.time_s >= warm_up_s:
-            warm, network.traffic = True, [Traffic() for _ in tiers]
+            warm = True
+            network.count_anew()
         network.ask(request)
     return network.traffic

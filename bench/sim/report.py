@@ -7,8 +7,9 @@ from pathlib import Path
 
 from matplotlib import pyplot
 
+from bench.sim.measured import Compared
 from bench.sim.needs import SHIELD_TIER, Demand, OriginCosts, cost_per_hour, first_audience, needs
-from bench.sim.parameters import PRICES_AS_OF, Parameters, Prices
+from bench.sim.parameters import PRICES_READ, Parameters, Prices
 from bench.sim.replay import Traffic
 
 SCALE_HEADINGS = (
@@ -18,6 +19,7 @@ SCALE_HEADINGS = (
     "hit % points of presence",
     "regional",
     "shield",
+    "waited for another's fetch %",
     "from the CDN %",
     "origin requests/s",
     "origin Gb/s",
@@ -26,6 +28,9 @@ SCALE_HEADINGS = (
 NEED_HEADINGS = ("what", "one carries", "needed", "one does not do beyond")
 VARIATION_HEADINGS = ("changed", *SCALE_HEADINGS[3:])
 CHECK_HEADINGS = ("tier", "requests/s", "hit %", "bytes hit %", "sampled: hit %", "bytes hit %")
+
+
+COMPARED_HEADINGS = ("tier", "requests", "predicted", "hit %", "predicted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class Findings:
     demands: Sequence[Demand]  # by audience, smallest first
     variations: Mapping[str, Demand]  # of the largest audience
     check: Check
+    compared: Sequence[Compared]
 
 
 def scale_rows(findings: Findings) -> Iterator[tuple[str, ...]]:
@@ -62,9 +68,11 @@ def _outcome(demand: Demand, costs: OriginCosts) -> tuple[str, ...]:
     usd = sum(cost_per_hour(demand, costs, Prices()).values())
     ratios = [f"{100 * tier.hit_ratio:.1f}" for tier in demand.tiers]
     ratios += ["none"] * (SHIELD_TIER + 1 - len(ratios))
+    waited = sum(tier.collapsed for tier in demand.tiers) / demand.requests
     gigabits = 8 * demand.origin_bytes / 1e9
     return (
         *ratios,
+        f"{100 * waited:.2f}",
         f"{100 * offload:.3f}",
         _count(demand.origin_requests),
         _count(gigabits),
@@ -89,6 +97,12 @@ def check_rows(check: Check, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
         byte_hits = [100 * tiers[index].byte_hit_ratio for tiers in check.sampled]
         exact = (f"{100 * full.hit_ratio:.1f}", f"{100 * full.byte_hit_ratio:.1f}")
         yield (name, _count(full.requests), *exact, _range(hits), _range(byte_hits))
+
+
+def compared_rows(compared: Sequence[Compared]) -> Iterator[tuple[str, ...]]:
+    for one in compared:
+        ratios = (f"{100 * one.hit_ratio:.2f}", f"{100 * one.predicted_hit_ratio:.2f}")
+        yield (one.tier, f"{one.requests}", f"{one.predicted_requests:.0f}", *ratios)
 
 
 def _range(values: Sequence[float]) -> str:
@@ -123,7 +137,7 @@ def page(findings: Findings) -> str:
         "",
         "USD per hour: "
         + ", ".join(f"{name} {_count(usd)}" for name, usd in spent.items())
-        + f". List prices of {PRICES_AS_OF}; at such volumes they are negotiated.",
+        + f". List prices as read in {PRICES_READ}; at such volumes they are negotiated.",
         "",
         "## By audience",
         "",
@@ -139,6 +153,12 @@ def page(findings: Findings) -> str:
         f"{len(findings.check.sampled)} samples.",
         "",
         *_table(CHECK_HEADINGS, check_rows(findings.check, names)),
+        "",
+        "## Predicted against real caches",
+        "",
+        "The sessions of `make bench-cdn`, in nginx and in the simulation.",
+        "",
+        *_table(COMPARED_HEADINGS, compared_rows(findings.compared)),
         "",
         *_assumptions(findings.parameters),
     ]

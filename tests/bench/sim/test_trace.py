@@ -48,6 +48,16 @@ def test_a_segment_is_asked_for_after_its_playlist_and_init_segment() -> None:
         seen.add(request.key)
 
 
+def test_a_session_fetches_nothing_twice() -> None:
+    """Segments are immutable: a player that seeks back has them."""
+    fetched: dict[int, set[str]] = defaultdict(set)
+    for request in trace():
+        if request.key.endswith("index.m3u8"):
+            fetched[request.viewer].clear()
+        assert request.key not in fetched[request.viewer]
+        fetched[request.viewer].add(request.key)
+
+
 def test_popularity_is_zipfs() -> None:
     found = Counter(
         request.key.split("/")[1] for request in trace(400) if request.key.endswith("index.m3u8")
