@@ -66,7 +66,7 @@ def sampled(parameters: Parameters, audiences: Sequence[int]) -> list[Demand]:
     watched = watch(library)
     demands = []
     for viewers in audiences:
-        sample = draw(library, watched, viewers / parameters.tiers[0].caches, SEED)
+        sample = draw(library, watched, viewers / parameters.tiers[0].caches)
         demands.append(Demand(viewers, simulate(parameters.tiers, sample, SEED)))
     return demands
 
@@ -86,11 +86,8 @@ def check() -> report.Check:
         traffic.per_second(CHECKED_S - CHECKED_WARM_UP_S)
         for traffic in replay(trace, library, tiers, CHECKED_WARM_UP_S)
     ]
-    watched = watch(library)
-    samples = [
-        simulate(tiers, draw(library, watched, CHECKED_VIEWERS / tiers[0].caches, seed), seed)
-        for seed in range(CHECKED_SEEDS)
-    ]
+    sample = draw(library, watch(library), CHECKED_VIEWERS / tiers[0].caches)
+    samples = [simulate(tiers, sample, seed) for seed in range(CHECKED_SEEDS)]
     return report.Check(CHECKED_VIEWERS, full, samples)
 
 

@@ -5,16 +5,17 @@ one object at one edge are a Poisson process, whose rate is that of its title's 
 mean number of requests that a session makes for it. The latter is counted over sessions of the very
 players that make the traces.
 
-Which objects: titles are divided into strata of similar popularity; the most popular are strata of
-their own. Of the titles of one length in a stratum, one segment number of the first few and one of
-the rest are drawn, in all renditions; to these come the index, the playlists and the init segments.
-An object stands for all of its kind in the stratum (`weight`): it takes their room in every cache
-and counts for all their requests.
+Which objects: titles are divided into strata of similar popularity, the most popular ones into
+strata of their own. Of each stratum and length of title the index, playlists and init segments of
+one title are taken, and one segment of each rendition for the first few, the next dozen and so on.
+An object has the mean size and rate of all that it stands for (`weight`), takes their room in every
+cache and counts for all their requests; so the sum of all requests is exact.
 """
 
+import itertools
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ from media.keys import INDEX
 SESSIONS = 2000  # whose requests are counted, per kind of title
 NARROWEST = 1.6  # ratio of a stratum's last rank to its first
 LARGEST_STRATUM = 1 / 20  # of the titles
-FIRST_SEGMENTS = 8  # more are asked for than of the rest: many sessions are short
+SEGMENT_GROUPS = (0, 4, 16, 64)  # first numbers; fewer and fewer viewers come to the later ones
 
 Array = NDArray[np.float64]
 Row = tuple[float, float, float, float]  # as in Sample
@@ -85,10 +86,7 @@ def _watch(title: Title) -> Watched:
     )
 
 
-def draw(
-    library: Library, watched: dict[Kind, Watched], viewers_per_edge: float, seed: int
-) -> Sample:
-    choice = np.random.default_rng(seed)
+def draw(library: Library, watched: dict[Kind, Watched], viewers_per_edge: float) -> Sample:
     popularity = np.arange(1, len(library.titles) + 1) ** -library.zipf_exponent
     popularity /= popularity.sum()
     durations_s = np.array([watched[_kind(title)].duration_s for title in library.titles])
@@ -101,17 +99,16 @@ def draw(
         for kind, alike in ranks.items():
             title = library.titles[alike[0]]
             rate = float(starts[alike].mean())
-            rows += _rows(title, watched[kind].requests, rate, len(alike), choice)
+            rows += _rows(title, watched[kind].requests, rate, len(alike))
     return Sample(*np.array(rows).T)
 
 
-def _rows(
-    title: Title, requests: dict[str, float], rate: float, titles: int, choice: np.random.Generator
-) -> Iterator[Row]:
-    for name, represented in _names(title.package, choice):
-        lifetime_s = shared_lifetime_s(cache_control(name, growing=title.growing))
-        size = title.package.sizes[name]
-        yield rate * requests.get(name, 0), titles * represented, size, lifetime_s
+def _rows(title: Title, requests: dict[str, float], rate: float, titles: int) -> Iterator[Row]:
+    for names in _groups(title.package):
+        lifetime_s = shared_lifetime_s(cache_control(names[0], growing=title.growing))
+        asked = sum(requests.get(name, 0) for name in names) / len(names)
+        size = sum(title.package.sizes[name] for name in names) / len(names)
+        yield rate * asked, titles * len(names), size, lifetime_s
 
 
 def _strata(titles: int) -> Iterator[tuple[int, int]]:
@@ -122,17 +119,13 @@ def _strata(titles: int) -> Iterator[tuple[int, int]]:
         first += width
 
 
-def _names(package: Package, choice: np.random.Generator) -> Iterator[tuple[str, int]]:
-    """Of the objects drawn, each with how many of the package it stands for."""
+def _groups(package: Package) -> Iterator[Sequence[str]]:
+    """Objects that are taken for alike."""
     tracks: list[Track] = [*package.rungs, *([package.audio] if package.audio else [])]
-    yield INDEX, 1
+    yield [INDEX]
     for track in tracks:
-        yield track.playlist, 1
-        yield track.init, 1
-    count = len(package.starts_s) - 1
-    first = min(FIRST_SEGMENTS, count)
-    for start, stop in ((0, first), (first, count)):
-        if start < stop:
-            number = int(choice.integers(start, stop))
-            for track in tracks:
-                yield track.segments[number], stop - start
+        yield [track.playlist]
+        yield [track.init]
+        for first, last in itertools.pairwise((*SEGMENT_GROUPS, len(track.segments))):
+            if group := track.segments[first:last]:
+                yield group

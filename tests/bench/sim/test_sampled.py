@@ -7,7 +7,7 @@ from bench.sim.replay import Traffic, replay
 from bench.sim.sample import Sample, draw, watch
 from bench.sim.sampled import short_lived, simulate
 from bench.sim.titles import model_library
-from bench.sim.trace import Audience, requests
+from bench.sim.trace import MEAN_BREAK_S, Audience, requests
 
 GB = 10**9
 NEVER_S = 1e9
@@ -19,10 +19,8 @@ def test_a_sample_agrees_with_every_request_of_the_trace() -> None:
     tiers = [Tier("edges", EDGES, 3 * GB, NEVER_S), Tier("shield", 1, 15 * GB, NEVER_S)]
     trace = requests(library, Audience(VIEWERS, EDGES), 1500)
     full = [traffic.per_second(700) for traffic in replay(trace, library, tiers, 800)]
-    watched = watch(library)
-    samples = [
-        simulate(tiers, draw(library, watched, VIEWERS / EDGES, seed), seed) for seed in range(3)
-    ]
+    sample = draw(library, watch(library), VIEWERS / EDGES)
+    samples = [simulate(tiers, sample, seed) for seed in range(3)]
     for exact, *sampled in zip(full, *samples, strict=True):
         assert mean(sampled, "requests") == pytest.approx(exact.requests, rel=0.1)
         assert mean(sampled, "bytes") == pytest.approx(exact.bytes, rel=0.15)
@@ -31,6 +29,18 @@ def test_a_sample_agrees_with_every_request_of_the_trace() -> None:
 
 def mean(traffic: list[Traffic], name: str) -> float:
     return float(sum(getattr(one, name) for one in traffic) / len(traffic))
+
+
+@pytest.mark.parametrize("length_s", [3, 60, 900])
+def test_a_sample_asks_for_as_much_as_the_viewers(length_s: int) -> None:
+    library = model_library({length_s: 1.0}, 30)
+    watched = watch(library)
+    sample = draw(library, watched, viewers_per_edge=100)
+    (one,) = watched.values()
+    sessions = 100 / (one.duration_s + MEAN_BREAK_S)
+    sizes = library.titles[0].package.sizes
+    assert sample.rates @ sample.weights == pytest.approx(sessions * sum(one.requests.values()))
+    assert sample.costs.sum() == pytest.approx(30 * sum(sizes.values()))
 
 
 def zipf_sample(objects: int, size: float) -> Sample:
