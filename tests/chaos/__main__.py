@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import random
 import sys
 from collections import Counter
@@ -10,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.chaos import storm
 from tests.chaos.campaigns import CAMPAIGNS, ESTATES, Campaign, run_campaign
 from tests.chaos.disk import CannotMount
-from tests.chaos.storm import Report
+from tests.chaos.report import Progress as StormProgress
+from tests.chaos.report import Report
 
 Results = list[tuple[Campaign, Report]]
 
@@ -23,14 +24,17 @@ def main() -> int:
     console = Console()
     console.print(f"seed {options.seed}; the same again: --seed {options.seed}", highlight=False)
     results: Results = []
-    for campaign in CAMPAIGNS:
-        if options.only and campaign.name not in options.only:
-            continue
-        for estate in campaign.estates:
-            if estate in options.estate:
-                results += _run(campaign, estate, options, console)
+    with contextlib.suppress(KeyboardInterrupt):  # then what was done is told
+        for campaign in CAMPAIGNS:
+            if options.only and campaign.name not in options.only:
+                continue
+            for estate in campaign.estates:
+                if estate in options.estate:
+                    results += _run(campaign, estate, options, console)
     _print_counts(console, results)
-    return _print_violations(console, results)
+    violated = any(report.violations for _, report in results)
+    console.print("an invariant was violated, see above" if violated else "every invariant held")
+    return 1 if violated else 0
 
 
 def _options() -> argparse.Namespace:
@@ -58,7 +62,7 @@ def _run(campaign: Campaign, estate: str, options: argparse.Namespace, console: 
             f"{campaign.name}, {estate}", total=options.titles, acts=0, phase="starting"
         )
 
-        def show(progress: storm.Progress) -> None:
+        def show(progress: StormProgress) -> None:
             display.update(
                 task, completed=progress.settled, acts=progress.acts, phase=progress.phase
             )
@@ -68,6 +72,7 @@ def _run(campaign: Campaign, estate: str, options: argparse.Namespace, console: 
         except CannotMount as why:
             console.print(f"skipped: {why}")
             return []
+    _print_troubles(console, campaign, report)
     return [(campaign, report)]
 
 
@@ -87,19 +92,13 @@ def _print_counts(console: Console, results: Results) -> None:
         console.print(f"{count:>8}  {what}", highlight=False)
 
 
-def _print_violations(console: Console, results: Results) -> int:
-    """The exit status."""
-    for campaign, report in results:
-        for why in report.ended_by_themselves:
-            console.print(f"{campaign.name}, {report.estate}: {why}", markup=False)
-    violated = [(campaign, report) for campaign, report in results if report.violations]
-    for campaign, report in violated:
+def _print_troubles(console: Console, campaign: Campaign, report: Report) -> None:
+    for why in report.ended_by_themselves:
+        console.print(f"  {why}", markup=False, highlight=False)
+    if report.violations:
         console.print(f"[bold red]{campaign.name}, {report.estate}[/], logs in {report.kept}:")
-        for violation in report.violations:
-            console.print(f"  {violation}", markup=False, highlight=False)
-    if not violated:
-        console.print("every invariant held")
-    return 1 if violated else 0
+    for violation in report.violations:
+        console.print(f"  {violation}", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

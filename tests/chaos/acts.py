@@ -57,8 +57,6 @@ async def _kill(victim: Machine | None, dice: random.Random, tally: Tally) -> No
 async def freeze_worker(estate: Estate, dice: random.Random, tally: Tally) -> None:
     """Longer than its lease, so that another does its work and it comes back as a zombie."""
     victim = await _at_work(estate, dice)
-    if victim is None:
-        return
     async with victim.lock:
         tally.done["SIGSTOP of worker"] += 1
         frozen = victim.freeze(with_children=dice.random() < 0.5)
@@ -71,8 +69,6 @@ async def freeze_worker(estate: Estate, dice: random.Random, tally: Tally) -> No
 async def kill_child(estate: Estate, dice: random.Random, tally: Tally) -> None:
     """As the kernel does when memory runs out: the largest, or the one that forks them all."""
     victim = await _at_work(estate, dice)
-    if victim is None:
-        return
     async with victim.lock:
         children = victim.encoders(with_server=dice.random() < 0.3)
         if children:
@@ -100,8 +96,6 @@ async def step_clock(estate: Estate, dice: random.Random, tally: Tally) -> None:
 
 async def drain_worker(estate: Estate, dice: random.Random, tally: Tally) -> None:
     victim = await _at_work(estate, dice)
-    if victim is None:
-        return
     async with victim.lock:
         tally.done["drain of worker"] += 1
         complaint = await victim.drain(DRAIN_WITHIN_S)
@@ -269,13 +263,13 @@ def _victim(machines: list[Machine], dice: random.Random) -> Machine | None:
     return dice.choice(free) if free else None
 
 
-async def _at_work(estate: Estate, dice: random.Random) -> Machine | None:
-    """A worker in the middle of a task, most of the time."""
+async def _at_work(estate: Estate, dice: random.Random) -> Machine:
+    """A worker in the middle of a task, most of the time; one that nobody else hurts."""
     ends = asyncio.get_running_loop().time() + dice.uniform(0, 4)
-    while asyncio.get_running_loop().time() < ends:
+    while True:
         busy = [worker for worker in estate.workers if worker.is_encoding]
-        victim = _victim(busy, dice)
+        late = asyncio.get_running_loop().time() > ends
+        victim = _victim(estate.workers if late else busy, dice)
         if victim is not None:
             return victim
         await asyncio.sleep(0.01)
-    return _victim(estate.workers, dice)

@@ -11,7 +11,8 @@ from tests.chaos.aws import aws_estate
 from tests.chaos.clips import make_clips, make_damaged, make_heavy
 from tests.chaos.embedded import embedded_estate
 from tests.chaos.estate import Shape
-from tests.chaos.storm import Report, Run, Show, Storm
+from tests.chaos.report import Report, Show
+from tests.chaos.storm import Run, Storm
 
 TWO_WORKERS = Shape()
 
@@ -33,7 +34,7 @@ CAMPAIGNS = (
         "deaths",
         BOTH,
         (
-            (acts.kill_worker, 3),
+            (acts.kill_worker, 5),
             (acts.kill_redis, 12),
             (acts.lose_redis, 30),
             (acts.kill_api, 15),

@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 import httpx
 
@@ -20,11 +18,13 @@ from tests.chaos import invariants
 from tests.chaos.acts import Act, Tally
 from tests.chaos.clips import Clip
 from tests.chaos.estate import Estate, signing_keys
+from tests.chaos.report import LOGGED, Progress, Report, Show
 from tests.chaos.titles import Client, Title
 from tests.chaos.watcher import Read, Unreadable, Watcher
 
 POLL_S = 0.2
 RETRIED_WITHIN_S = 30.0
+FIRST_ACT_S = 1.5
 PARALLEL_UPLOADS = 4
 DONE = frozenset({Status.READY, Status.FAILED})
 
@@ -38,54 +38,8 @@ class Storm:
     deleted_share: float = 0.1
     hurried_share: float = 0.2
     retried_share: float = 0.5  # of the damaged ones
-    calm_after_s: float = 60.0  # the last upload, should titles not be done before
+    longest_s: float = 100.0  # then it calms, whether titles are done or not
     settle_s: float = 240.0
-
-
-@dataclass
-class Report:
-    estate: str
-    seed: int
-    titles: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    acts: Counter[str] = field(default_factory=Counter)
-    injected: dict[str, int] = field(default_factory=dict)
-    client_trouble: Counter[str] = field(default_factory=Counter)
-    logged: Counter[str] = field(default_factory=Counter)
-    watched: dict[str, int] = field(default_factory=dict)
-    ended_by_themselves: list[str] = field(default_factory=list)
-    violations: list[str] = field(default_factory=list)
-    wall_s: float = 0.0
-    kept: Path | None = None  # what the machines wrote
-
-    def counts(self) -> Iterator[Mapping[str, int]]:
-        yield {f"act: {what}": count for what, count in self.acts.items()}
-        yield {f"injected at {what}": count for what, count in self.injected.items()}
-        yield {f"clients saw: {what}": count for what, count in self.client_trouble.items()}
-        yield {f"logged: {what}": count for what, count in self.logged.items()}
-        yield {f"watcher at {what}": count for what, count in self.watched.items()}
-        yield {"machines that ended by themselves": len(self.ended_by_themselves)}
-
-
-@dataclass
-class Progress:
-    """What a display shows while a storm goes on."""
-
-    uploaded: int = 0
-    settled: int = 0
-    acts: int = 0
-    phase: str = "starting"
-
-
-Show = Callable[[Progress], None]
-
-# What is counted in the machines' logs.
-LOGGED = {
-    "jobs that went to another worker": "it went to another worker",
-    "late commits refused": "late commit refused",
-    "waits for a store": "waits for a store",
-    "jobs put back by a drain": "this worker is closing",
-}
 
 
 class Run:
@@ -148,25 +102,36 @@ class Run:
             asyncio.create_task(self._repeat(act, every_s, random.Random(self._dice.random())))
             for act, every_s in self._storm.acts
         ]
+        self._phase("storm")
+        uploads = asyncio.create_task(self._upload_all())
+        over = asyncio.create_task(self._over(uploads))
         try:
-            self._phase("storm")
-            await self._upload_all()
-            await self._settled(self._storm.calm_after_s)
+            await asyncio.wait({over}, timeout=self._storm.longest_s)
         finally:
+            over.cancel()
             self._calm.set()
             self._phase("calming")
             await asyncio.gather(*acts)  # each mends what it broke
             self._estate.heal()
+            await uploads
+
+    async def _over(self, uploads: asyncio.Task[None]) -> None:
+        await asyncio.wait({uploads})
+        while not await self._settled(self._storm.longest_s):
+            pass
 
     async def _repeat(self, act: Act, every_s: float, dice: random.Random) -> None:
-        while not self._calm.is_set():
+        """At least once, soon: a short storm is over before the mean time has passed."""
+        await asyncio.sleep(dice.uniform(0, min(every_s, FIRST_ACT_S)))
+        while True:
+            self._progress.acts += 1
+            self._show(self._progress)
+            await act(self._estate, dice, self._tally)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(dice.expovariate(1 / every_s)):
                     await self._calm.wait()
-            if not self._calm.is_set():
-                self._progress.acts += 1
-                self._show(self._progress)
-                await act(self._estate, dice, self._tally)
+            if self._calm.is_set():
+                return
 
     async def _upload_all(self) -> None:
         places = asyncio.Semaphore(PARALLEL_UPLOADS)

@@ -27,8 +27,8 @@ LINES = (
 def test_every_title_ends_well_in_a_storm(
     estate: str, harm: tuple[tuple[acts.Act, float], ...], tmp_path: Path
 ) -> None:
-    storm = Storm(5, (*harm, (acts.clients_fail, 3)), arrival_s=0.4, calm_after_s=1)
-    running = run_storm(storm, Shape(), estate, tmp_path, SEED, lambda _: None)
+    storm = Storm(5, (*harm, (acts.clients_fail, 3)), arrival_s=0.4, longest_s=4)
+    running = run_storm(storm, Shape(workers=3), estate, tmp_path, SEED, lambda _: None)
     report = asyncio.run(running)
     assert report.violations == []
     assert report.outcomes["ready"] >= 2, report.outcomes
