@@ -59,7 +59,9 @@ class _Installation:
         ended = [asyncio.create_task(process.wait()) for process in (service, worker)]
         await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         self._stop()
-        return max(await asyncio.gather(*ended), key=abs)
+        # One that was stopped before it had its handler ends by the signal; that is no failure.
+        statuses = [status for status in await asyncio.gather(*ended) if status != -signal.SIGINT]
+        return max(statuses, key=abs, default=0)
 
     def _stop(self) -> None:
         """As Ctrl-C does it: a second one makes `up` stop at once."""
