@@ -10,7 +10,7 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run up-aws-local test chaos debug check format bench bench-origin bench-cdn bench-scaling bench-cache sim load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench clean
+.PHONY: help run up-aws-local test chaos debug check format bench bench-origin bench-cdn bench-scaling bench-cache sim load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench tools-deploy check-deploy clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 16
@@ -43,6 +43,9 @@ check: setup-dev  ## format, lint, types, stubs, import contracts, the player pa
 	$(BIN)/python -m mypy.stubtest native --ignore-missing-stub --concise
 	$(BIN)/lint-imports
 	cd $(PLAYER) && npm run --silent check
+
+check-deploy: setup-dev tools-test tools-deploy setup-aws-local  ## build and run what deployments/ has; ARGS="-k image" some
+	@$(BIN)/python -m pytest tests/deployments -m deploy $(ARGS)
 
 format:  ## let ruff and the player page's formatter rewrite what they can
 	$(BIN)/ruff format .
@@ -81,7 +84,7 @@ setup: tools-run $(VENV)/.installed native player
 setup-dev: setup $(VENV)/.installed-dev
 setup-aws-local: setup-dev $(MINISTACK)/.installed
 
-tools-run tools-test tools-bench: tools-%:
+tools-run tools-test tools-bench tools-deploy: tools-%:
 	@PYTHON='$(PYTHON)' sh deployments/install-tools.sh $*
 
 # The project is installed without build isolation, so that nothing is fetched twice, and without

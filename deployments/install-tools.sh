@@ -1,11 +1,12 @@
 #!/bin/sh
 # Installs what pip and npm cannot: `install-tools.sh run` what building and running needs,
 # `install-tools.sh test` what the tests need on top, `install-tools.sh bench` what
-# the peers of the benchmarks are. Quick and silent when all is there.
+# the peers of the benchmarks are, `install-tools.sh deploy` what builds and runs images.
+# Quick and silent when all is there.
 # PYTHON names the interpreter that the virtual environment is made from.
 set -eu
 
-purpose=${1:?usage: install-tools.sh run|test|bench}
+purpose=${1:?usage: install-tools.sh run|test|bench|deploy}
 python=${PYTHON:-python3}
 missing=
 
@@ -64,6 +65,15 @@ elif [ "$purpose" = bench ]; then
     need_nginx_module
     need varnish varnishd
     need wrk wrk
+elif [ "$purpose" = deploy ]; then
+    need buildah buildah
+    need podman podman
+    need runc runc
+    need netavark /usr/lib/podman/netavark
+    need aardvark-dns /usr/lib/podman/aardvark-dns
+    need catatonit catatonit
+    need iptables iptables
+    need mmdebstrap mmdebstrap
 else
     need redis-server redis-server valkey-server
 fi
