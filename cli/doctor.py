@@ -6,10 +6,11 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from email.utils import parsedate_to_datetime
+from functools import partial
 from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -17,9 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 import native
-from media.settings import AwsSettings, DataSettings, Settings
+from cli.doctor_playback import playback_traits
+from media.settings import AwsSettings, DataSettings, ServerSettings, Settings
 from server.app import PLAYER_PAGE
 from stores.errors import Unavailable
+from stores.trait import Trait
 from stores.wiring import backends, create_storage, open_stores
 from transcoder.encoder import HARDWARE, SOFTWARE, try_encoder
 from transcoder.messages import Message, Opened
@@ -30,15 +33,6 @@ GIB = 1024**3
 VERSION_TIMEOUT_S = 10
 CLOCK_TIMEOUT_S = 10
 MAX_SKEW_S = 60  # S3 refuses signatures from 15 minutes on; deadlines and expiries suffer before
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    subject: str
-    ok: bool
-    found: str
-    remedy: str = ""
-    needed: bool = True
 
 
 def create(settings: Settings, console: Console) -> None:
@@ -55,6 +49,7 @@ def examine(settings: Settings, console: Console) -> bool:
             _encoder(HARDWARE, f"titles are encoded with {SOFTWARE}", needed=False),
             *_stores(settings),
             *_clock(settings.aws),
+            *playback_traits(settings),
             _disk(settings.data.dir),
         ]
     table = Table(box=None, pad_edge=False)
@@ -62,17 +57,18 @@ def examine(settings: Settings, console: Console) -> bool:
         table.add_column(heading, overflow="fold")
     for finding in findings:
         mark = "[green]ok" if finding.ok else "[red]missing" if finding.needed else "[yellow]advice"
-        table.add_row(mark, finding.subject, finding.found, "" if finding.ok else finding.remedy)
+        table.add_row(mark, finding.what, finding.found, "" if finding.ok else finding.remedy)
     console.print(table)
     return all(finding.ok or not finding.needed for finding in findings)
 
 
-def _software(settings: Settings) -> Iterator[Finding]:
-    yield Finding("Python", True, platform.python_version())
-    yield Finding("PyAV", True, library_versions())
+def _software(settings: Settings) -> Iterator[Trait]:
+    yield Trait("Headrace", True, version("headrace"))
+    yield Trait("Python", True, platform.python_version())
+    yield Trait("PyAV", True, library_versions())
     yield _native_modules()
     page = (PLAYER_PAGE / "index.html").is_file()
-    yield Finding("player page", page, str(PLAYER_PAGE) if page else "not built", "make player")
+    yield Trait("player page", page, str(PLAYER_PAGE) if page else "not built", "make player")
     if settings.redis.host is None and settings.redis.url is None:
         yield _program(("redis-server", "valkey-server"), "apt install redis-server")
     yield _program(
@@ -80,36 +76,34 @@ def _software(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def _native_modules() -> Finding:
+def _native_modules() -> Trait:
     folder = Path(native.__path__[0])
     compiled = {
         path.name.partition(".")[0] for s in EXTENSION_SUFFIXES for path in folder.glob(f"*{s}")
     }
     missing = sorted({path.stem for path in folder.glob("*.pyx")} - compiled)
     if missing:
-        return Finding(
-            "native modules", False, f"not compiled: {', '.join(missing)}", "make native"
-        )
-    return Finding("native modules", bool(compiled), f"{len(compiled)} compiled", "make native")
+        return Trait("native modules", False, f"not compiled: {', '.join(missing)}", "make native")
+    return Trait("native modules", bool(compiled), f"{len(compiled)} compiled", "make native")
 
 
-def _program(names: tuple[str, ...], remedy: str, *, needed: bool = True) -> Finding:
+def _program(names: tuple[str, ...], remedy: str, *, needed: bool = True) -> Trait:
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
-        return Finding(names[0], False, "not installed", remedy, needed)
+        return Trait(names[0], False, "not installed", remedy, needed)
     flag = "-version" if names[0] == "ffmpeg" else "--version"
     output = subprocess.run(  # noqa: S603 -- a program found on PATH, with a constant option
         [path, flag], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False
     ).stdout
-    return Finding(Path(path).name, True, " ".join(output.split()[:3]))
+    return Trait(Path(path).name, True, " ".join(output.split()[:3]))
 
 
-def _encoder(name: str, remedy: str, *, needed: bool = True) -> Finding:
+def _encoder(name: str, remedy: str, *, needed: bool = True) -> Trait:
     answers: list[Message] = []
     try_encoder(answers.append, name)
     (answer,) = answers
     assert isinstance(answer, Opened)
-    return Finding(name, answer.works, "encodes" if answer.works else answer.reason, remedy, needed)
+    return Trait(name, answer.works, "encodes" if answer.works else answer.reason, remedy, needed)
 
 
 async def _create(settings: Settings, console: Console) -> None:
@@ -121,7 +115,7 @@ async def _create(settings: Settings, console: Console) -> None:
         console.print("nothing to make: the stores are there")
 
 
-def _stores(settings: Settings) -> list[Finding]:
+def _stores(settings: Settings) -> list[Trait]:
     where = backends(settings)
     if settings.data.dir.exists():
         return asyncio.run(_check_stores(settings, where))
@@ -130,27 +124,43 @@ def _stores(settings: Settings) -> list[Finding]:
         return asyncio.run(_check_stores(settings.model_copy(update={"data": data}), where))
 
 
-async def _check_stores(settings: Settings, where: dict[str, str]) -> list[Finding]:
+async def _check_stores(settings: Settings, where: dict[str, str]) -> list[Trait]:
+    pages = _uploading_pages(settings.server)
     try:
         async with open_stores(settings) as stores:
+            objects, catalog, jobs = stores.objects, stores.catalog, stores.jobs
             return [
-                await _check("objects", where, stores.objects.check()),
-                await _check("catalog", where, stores.catalog.check()),
-                await _check("jobs", where, stores.jobs.check()),
+                *await _check("objects", where, objects.check, partial(objects.traits, pages)),
+                *await _check("catalog", where, catalog.check, catalog.traits),
+                *await _check("jobs", where, jobs.check, jobs.traits),
             ]
     except Unavailable as error:
-        return [Finding("stores", False, "cannot be opened", str(error))]
+        return [Trait("stores", False, "cannot be opened", str(error))]
 
 
-async def _check(store: str, where: dict[str, str], answer: Awaitable[None]) -> Finding:
+async def _check(
+    store: str,
+    where: dict[str, str],
+    check: Callable[[], Awaitable[None]],
+    traits: Callable[[], Awaitable[Sequence[Trait]]],
+) -> list[Trait]:
     try:
-        await answer
+        await check()
     except Unavailable as error:
-        return Finding(store, False, f"cannot be used: {where[store]}", str(error))
-    return Finding(store, True, where[store])
+        return [Trait(store, False, f"cannot be used: {where[store]}", str(error))]
+    used = Trait(store, True, where[store])
+    try:
+        return [used, *await traits()]
+    except Unavailable as error:  # a process may use it and not look at its settings
+        return [used, Trait(f"settings of {store}", False, "unknown", str(error), needed=False)]
 
 
-def _clock(aws: AwsSettings) -> Iterator[Finding]:
+def _uploading_pages(server: ServerSettings) -> list[str]:
+    own = httpx.URL(server.publicurl or "")
+    return [*([f"{own.scheme}://{own.netloc.decode()}"] if own.host else []), *server.corsorigins]
+
+
+def _clock(aws: AwsSettings) -> Iterator[Trait]:
     if aws.s3rawbucket is None:
         return
     endpoint = aws.s3endpoint or f"https://s3.{aws.region}.amazonaws.com"
@@ -158,19 +168,17 @@ def _clock(aws: AwsSettings) -> Iterator[Finding]:
         answer = httpx.head(endpoint, timeout=CLOCK_TIMEOUT_S)
         date = parsedate_to_datetime(answer.headers.get("date", ""))
     except (httpx.TransportError, ValueError) as error:
-        yield Finding(
-            "clock", False, f"{endpoint} does not tell the time", str(error), needed=False
-        )
+        yield Trait("clock", False, f"{endpoint} does not tell the time", str(error), needed=False)
         return
     skew_s = time.time() - date.timestamp()
     found = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} S3's"
     remedy = "let chrony or systemd-timesyncd set this machine's clock"
-    yield Finding("clock", abs(skew_s) <= MAX_SKEW_S, found, remedy, needed=False)
+    yield Trait("clock", abs(skew_s) <= MAX_SKEW_S, found, remedy, needed=False)
 
 
-def _disk(directory: Path) -> Finding:
+def _disk(directory: Path) -> Trait:
     there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     found = f"{free / GIB:.1f} GiB free at {there.absolute()}"
     remedy = f"{MIN_FREE_BYTES / GIB:.0f} GiB are little already: make room, or set STREAM_DATA_DIR"
-    return Finding("disk", free >= MIN_FREE_BYTES, found, remedy, needed=False)
+    return Trait("disk", free >= MIN_FREE_BYTES, found, remedy, needed=False)

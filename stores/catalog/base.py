@@ -11,6 +11,7 @@ from media.asset import Asset, Status
 from media.commit import Commit
 from media.event import Event
 from media.plan import Plan
+from stores.trait import Trait
 
 EVENTS_KEPT_S = 30 * 86_400
 KEY_KEPT_S = 86_400  # a client that retries does so within a day
@@ -141,6 +142,10 @@ class Catalog:
 
     async def create_storage(self) -> Sequence[str]:
         """Make the tables that a new installation lacks and say which; for `doctor --create`."""
+        raise NotImplementedError
+
+    async def traits(self) -> Sequence[Trait]:
+        """What an operator has set up, for a pre-flight. Raises Unavailable."""
         raise NotImplementedError
 
     async def check(self) -> None:

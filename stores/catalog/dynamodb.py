@@ -54,6 +54,7 @@ from stores.catalog.dynamodb_items import (
 )
 from stores.catalog.dynamodb_table import MAX_ACTIONS, ConditionFailed, Query, Table, batches
 from stores.errors import Conflict, NotFound, Throttled
+from stores.trait import Trait
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef as Action
@@ -223,6 +224,9 @@ class DynamoCatalog(Catalog):
 
     async def create_storage(self) -> Sequence[str]:
         return await storage.create(self._table)
+
+    async def traits(self) -> Sequence[Trait]:
+        return [trait async for trait in storage.traits(self._table)]
 
     async def check(self) -> None:
         await storage.check(self._table)

@@ -4,7 +4,7 @@ from __future__ import annotations  # names of stubs, which are not installed in
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -13,6 +13,7 @@ from stores.aws import code_of
 from stores.catalog.dynamodb_items import EXPIRY
 from stores.catalog.dynamodb_table import Table
 from stores.errors import TimedOut, Unavailable
+from stores.trait import Trait
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import (
@@ -55,6 +56,20 @@ async def create(table: Table) -> tuple[str, ...]:
     if await _enable_recovery(table):
         made.append(f"point-in-time recovery of table {table.name}")
     return tuple(made)
+
+
+async def traits(table: Table) -> AsyncIterator[Trait]:
+    remedy = "`headrace doctor --create` turns it on"
+    expires = await _expires(table)
+    yield Trait(f"expiry in {table.name}", expires, "on" if expires else "off", remedy, False)
+    try:
+        recovers = await _recovers(table)
+    except ClientError as exc:
+        if code_of(exc) == "UnknownOperationException":  # of another server than Amazon's
+            return
+        raise
+    found = "every second of the last 35 days" if recovers else "off: there is no way back"
+    yield Trait(f"recovery of {table.name}", recovers, found, remedy, False)
 
 
 async def _describe(table: Table) -> TableDescriptionTypeDef:

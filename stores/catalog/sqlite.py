@@ -27,6 +27,7 @@ from stores.catalog.records import ASSET, COMMIT, PLAN, dump, load
 from stores.catalog.schema import open_database, transaction, translated
 from stores.errors import Conflict, NotFound
 from stores.threads import in_thread
+from stores.trait import Trait
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -124,6 +125,9 @@ class SqliteCatalog(Catalog):
 
     async def create_storage(self) -> Sequence[str]:
         return ()  # the first use makes the file
+
+    async def traits(self) -> Sequence[Trait]:
+        return [Trait("SQLite", True, sqlite3.sqlite_version)]
 
     async def check(self) -> None:
         await self._call(_check)

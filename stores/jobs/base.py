@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from media.asset import Failure, Priority
+from stores.trait import Trait
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,10 @@ class Jobs:
     async def workers(self) -> dict[str, int]:
         """The worker processes that are connected, `host.pid`, with the slots of each; none
         where the engine does not tell."""
+        raise NotImplementedError
+
+    async def traits(self) -> Sequence[Trait]:
+        """What an operator has set up, for a pre-flight. Raises Unavailable."""
         raise NotImplementedError
 
     async def check(self) -> None:

@@ -1,9 +1,12 @@
 """The producer's side of the job engine on BullMQ and Redis; see `worker` for the rest."""
 
+from collections.abc import Sequence
+
 from media.asset import Failure, Priority
 from stores.jobs.base import FailedJob, Jobs, JobState
-from stores.jobs.connection import RedisAddress
+from stores.jobs.connection import RedisAddress, traits
 from stores.jobs.queue import Queue
+from stores.trait import Trait
 
 PATIENCE_S = 4  # longer than a restart of Redis, shorter than a user's patience
 
@@ -62,6 +65,10 @@ class BullJobs(Jobs):
     async def counts(self) -> dict[str, int]:
         with self._address.reaching():
             return await self._queue.counts()
+
+    async def traits(self) -> Sequence[Trait]:
+        with self._address.reaching():
+            return [*traits(await self._queue.info())]
 
     async def check(self) -> None:
         with self._address.reaching(first=True):

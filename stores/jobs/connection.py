@@ -27,6 +27,7 @@ from redis.exceptions import (
 
 from media.settings import RedisSettings
 from stores.errors import Denied, TimedOut, Unavailable
+from stores.trait import Trait
 
 T = TypeVar("T")
 
@@ -34,6 +35,8 @@ Client = Redis | RedisCluster
 
 _CLOSED = re.compile("closed by server|reset by peer")
 OLDEST_VERSION = (6, 2)
+FULL = 0.8  # of its maxmemory
+MIB = 1 << 20
 # A primary that has become a replica answers ReadOnlyError: a new connection finds the new one.
 PASSING = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError)
 REFUSALS = (AuthenticationError, AuthenticationWrongNumberOfArgsError, NoPermissionError)
@@ -160,6 +163,20 @@ class RedisAddress:
         if not self.tls and self.socket is None and _CLOSED.search(str(error)):
             return " (if it wants TLS, set redis.tls to true)"
         return ""
+
+
+def traits(info: dict[str, Any]) -> Iterator[Trait]:
+    """Of what a Redis says of itself, beyond what `RedisAddress.check` insists on."""
+    version = str(info.get("redis_version", "it does not tell its version"))
+    yield Trait("Redis", True, f"{version}, {info.get('maxmemory_policy')}")
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    if not most:
+        found = f"{used / MIB:.0f} MiB used, no maxmemory"
+        yield Trait("Redis memory", True, found, needed=False)
+        return
+    found = f"{used / MIB:.0f} of {most / MIB:.0f} MiB used"
+    remedy = "raise its maxmemory: once it is full, uploads and workers are refused"
+    yield Trait("Redis memory", used <= FULL * most, found, remedy, needed=False)
 
 
 class _Retry(Retry):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO
 
+from stores.trait import Trait
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
@@ -122,6 +124,11 @@ class ObjectStore:
     async def create(self) -> Sequence[str]:
         """Make what a new installation lacks (buckets, directories) and say what was made; for
         `doctor --create`. Changes nothing of what exists."""
+        raise NotImplementedError
+
+    async def traits(self, pages: Sequence[str]) -> Sequence[Trait]:
+        """What an operator has set up, for a pre-flight; `pages` are the web origins whose pages
+        may upload by `upload_target`. Raises Unavailable."""
         raise NotImplementedError
 
     async def check(self) -> None:

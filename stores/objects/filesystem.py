@@ -31,6 +31,7 @@ from stores.objects.base import (
 from stores.objects.keys import split_key, split_prefix
 from stores.objects.staged import StagedFile, sweep
 from stores.threads import in_thread
+from stores.trait import Trait
 
 THREADS = 16  # most of them wait for the disk
 WRITE_BYTES = 1 << 20  # a writer joins chunks up to this before one trip to a thread
@@ -119,6 +120,9 @@ class FilesystemObjects(ObjectStore):
 
     async def create(self) -> Sequence[str]:
         return ()  # the directory was made when the store was opened
+
+    async def traits(self, pages: Sequence[str]) -> Sequence[Trait]:
+        return ()
 
     async def check(self) -> None:
         await in_thread(self._threads, self._check)

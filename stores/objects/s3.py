@@ -41,7 +41,9 @@ from stores.objects.s3_deletion import delete_keys
 from stores.objects.s3_errors import BROKEN_BODY, Undecided
 from stores.objects.s3_source import S3Source
 from stores.objects.s3_target import upload_target
+from stores.objects.s3_traits import cors, lifecycle
 from stores.objects.s3_upload import UNDER_WAY_BYTES, Budget, S3Writer
+from stores.trait import Trait
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import MultipartUploadTypeDef, ObjectTypeDef
@@ -169,6 +171,13 @@ class S3Objects(ObjectStore):
             if await make_bucket(self._s3, bucket, self._aws)
         ]
         return [f"bucket {bucket}" for bucket in made]
+
+    async def traits(self, pages: Sequence[str]) -> Sequence[Trait]:
+        return [
+            *await lifecycle(self._s3, self._raw, keeps_packages=False),
+            *await lifecycle(self._s3, self._processed, keeps_packages=True),
+            *await cors(self._s3, self._raw, pages),
+        ]
 
     async def check(self) -> None:
         await asyncio.gather(

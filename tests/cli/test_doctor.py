@@ -49,7 +49,7 @@ def test_what_a_new_installation_on_aws_lacks_is_made_once(
     assert lacking.returncode == 1
     assert "doctor --create" in lacking.stdout
     name = aws["STREAM_AWS_DYNAMODBTABLE"]
-    first = run(tmp_path, "doctor", "--create", **aws)
+    first = run(tmp_path, "doctor", "--create", COLUMNS="300", **aws)
     assert first.returncode == 0, first.stdout
     made = [line for line in first.stdout.splitlines() if line.startswith("made ")]
     assert made[:3] == [
@@ -59,6 +59,9 @@ def test_what_a_new_installation_on_aws_lacks_is_made_once(
     ]
     for where in (f"S3 buckets {name}-raw and {name}-processed", f"DynamoDB table {name}", "clock"):
         assert where in " ".join(first.stdout.split())
+    for trait in (f"lifecycle of {name}-raw", f"expiry in {name}", f"recovery of {name}"):
+        assert trait in first.stdout
+    assert "Redis memory" in first.stdout
     assert "redis-server" not in first.stdout
     again = run(tmp_path, "doctor", "--create", **aws)
     assert again.returncode == 0

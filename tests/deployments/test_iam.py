@@ -31,6 +31,8 @@ ACTIONS = {
     "put_public_access_block": {"s3:PutBucketPublicAccessBlock"},
     "put_bucket_encryption": {"s3:PutEncryptionConfiguration"},
     "put_bucket_lifecycle_configuration": {"s3:PutLifecycleConfiguration"},
+    "get_bucket_lifecycle_configuration": {"s3:GetLifecycleConfiguration"},
+    "get_bucket_cors": {"s3:GetBucketCORS"},
     "get_item": {"dynamodb:GetItem"},
     "batch_get_item": {"dynamodb:BatchGetItem"},
     "query": {"dynamodb:Query"},

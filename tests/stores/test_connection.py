@@ -11,7 +11,7 @@ from deployments.aws_local.servers import RedisServer
 from media.settings import RedisSettings
 from stores.errors import Denied, TimedOut, Unavailable
 from stores.jobs.bull import BullJobs
-from stores.jobs.connection import RedisAddress
+from stores.jobs.connection import RedisAddress, traits
 from stores.jobs.worker import BullWorker
 from tests.stores.engine import ScriptedHandler
 from tests.stores.redises import address_of, tls
@@ -209,3 +209,19 @@ def test_tls_to_a_plain_port_is_explained(redis_server: RedisServer) -> None:
     address = RedisAddress("{a}", host="127.0.0.1", port=redis_server.port, tls=True)
     with pytest.raises(TimedOut, match=r"if it speaks no TLS, leave redis.tls out"):
         asked(address)
+
+
+@pytest.mark.parametrize(
+    ("info", "ok", "found"),
+    [
+        ({"used_memory": 3 << 20}, True, "3 MiB used, no maxmemory"),
+        ({"used_memory": 3 << 20, "maxmemory": 10 << 20}, True, "3 of 10 MiB used"),
+        ({"used_memory": 9 << 20, "maxmemory": 10 << 20}, False, "9 of 10 MiB used"),
+    ],
+)
+def test_memory_that_is_nearly_used_up_is_told(
+    info: dict[str, object], ok: bool, found: str
+) -> None:
+    version, memory = traits({"redis_version": "7.2.4", "maxmemory_policy": "noeviction", **info})
+    assert version.found == "7.2.4, noeviction"
+    assert (memory.ok, memory.found, memory.needed) == (ok, found, False)
