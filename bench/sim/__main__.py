@@ -3,6 +3,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 
 from rich.console import Console
@@ -22,7 +23,7 @@ from bench.sim.trace import Audience, requests
 
 RESULTS = Path(__file__).parents[1] / "results"  # raw figures and the plot, not committed
 REPORT = Path(__file__).parents[1] / "sim.md"
-AUDIENCES = [10**exponent for exponent in (4, 5, 6, 7, 8)]
+AUDIENCES = [10**exponent for exponent in (3, 4, 5, 6, 7, 8)]
 SEED = 2026
 
 CHECKED_VIEWERS, CHECKED_TITLES = 1200, 1200
@@ -130,7 +131,12 @@ def main() -> None:
     show(console, findings)
     RESULTS.mkdir(exist_ok=True)
     report.plot(findings, RESULTS / "sim.png")
-    raw = [asdict(demand) for demand in [*demands, *changed.values()]]
+    raw = {
+        "date": str(date.today()),
+        "costs": asdict(costs),
+        "demands": [asdict(demand) for demand in demands],
+        "variations": {name: asdict(demand) for name, demand in changed.items()},
+    }
     (RESULTS / "sim.json").write_text(json.dumps(raw, indent=1))
     REPORT.write_text(report.page(findings))
 
