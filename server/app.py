@@ -72,7 +72,7 @@ class _App:
                 origin.start(asyncio.get_running_loop())
                 self._origin = OriginASGI(origin)
             stopping = Stopping()
-            metrics = Metrics(origin)
+            metrics = Metrics(origin, self._settings.app.version)
             self._api = make_api(
                 self._settings, stores, keys, origin=origin, stopping=stopping, metrics=metrics
             )

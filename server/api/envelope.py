@@ -46,6 +46,7 @@ class _Exchange:
     async def run(self, metrics: Metrics) -> None:
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request=self._id):
+            metrics.requests_in_progress.inc()
             try:
                 await self._app(self._scope, self._take, self._begin)
             except Exception as exc:
@@ -55,6 +56,7 @@ class _Exchange:
                 answer = problem_response(Request(self._scope), exc)
                 await answer(self._scope, self._take, self._begin)
             finally:
+                metrics.requests_in_progress.dec()
                 self._report(time.perf_counter() - started, metrics)
 
     async def _take(self) -> Message:

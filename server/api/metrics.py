@@ -1,26 +1,44 @@
 from collections.abc import Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from media.asset import Priority
+from media.settings import AppSettings
 from server.api.viewers import Viewers
 from server.origin.app import Origin
-from server.origin.stats import METRICS
+from server.origin.stats import add_build_info, families
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
 
 class Metrics:
     """What this process counts, its origin's counters included if it has one."""
 
-    def __init__(self, origin: Origin | None) -> None:
+    def __init__(self, origin: Origin | None, version: str = AppSettings().version) -> None:
         self._registry = CollectorRegistry()
+        add_build_info(self._registry, version, "api" if origin is None else "all")
+        ProcessCollector(registry=self._registry)
         self._requests = Histogram(
             "headrace_http_request_duration_seconds",
             "Control requests, from the end of the head to the end of the answer",
             ("route", "method", "status"),
+            buckets=BUCKETS_S,
+            registry=self._registry,
+        )
+        self.requests_in_progress = Gauge(
+            "headrace_http_requests_in_progress",
+            "Control requests that are being answered now, open event streams among them",
             registry=self._registry,
         )
         self.upload_bytes = Counter(
@@ -28,6 +46,15 @@ class Metrics:
         )
         self._jobs = Gauge(
             "headrace_jobs", "Jobs and tasks in the engine", ("state",), registry=self._registry
+        )
+        self._queue_tasks = Gauge(
+            "headrace_queue_tasks", "Tasks that wait", ("priority",), registry=self._registry
+        )
+        self._queue_oldest = Gauge(
+            "headrace_queue_oldest_seconds",
+            "How long the oldest task has waited that nobody has begun",
+            ("priority",),
+            registry=self._registry,
         )
         self._jobs_up = Gauge(
             "headrace_jobs_up", "Whether the job engine answers", registry=self._registry
@@ -54,12 +81,16 @@ class Metrics:
         known = method if method in METHODS else "other"  # clients do not get to make labels
         self._requests.labels(route, known, status).observe(duration_s)
 
-    def render(self, jobs: Mapping[str, int] | None) -> bytes:
-        """`jobs` is None while the job engine does not answer."""
-        self._jobs.clear()
-        self._jobs_up.set(jobs is not None)
-        for state, count in (jobs or {}).items():
+    def render(self, jobs: Mapping[str, int], oldest_s: Mapping[Priority, float]) -> bytes:
+        """Both are empty while the job engine does not answer."""
+        for gauge in (self._jobs, self._queue_tasks, self._queue_oldest):
+            gauge.clear()
+        self._jobs_up.set(bool(jobs))
+        for state, count in jobs.items():
             self._jobs.labels(state).set(count)
+        for priority, age_s in oldest_s.items():
+            self._queue_tasks.labels(priority).set(jobs[f"waiting-{priority}"])
+            self._queue_oldest.labels(priority).set(age_s)
         return generate_latest(self._registry)
 
 
@@ -68,8 +99,4 @@ class _OriginStats(Collector):
         self._origin = origin
 
     def collect(self) -> Iterator[Metric]:
-        stats = self._origin.stats()
-        for metric in METRICS:
-            family = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
-            value = getattr(stats, metric.name)
-            yield family(f"headrace_origin_cache_{metric.name}", metric.meaning, value)
+        yield from families({"": self._origin.stats()}, self._origin.connections())

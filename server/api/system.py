@@ -71,9 +71,10 @@ class System:
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
                 jobs = await self._stores.jobs.counts()
+                oldest_s = await self._stores.jobs.oldest_s()
         except (Unavailable, TimeoutError):
-            jobs = None
-        return Response(self._metrics.render(jobs), media_type=CONTENT_TYPE)
+            jobs, oldest_s = {}, {}
+        return Response(self._metrics.render(jobs, oldest_s), media_type=CONTENT_TYPE)
 
 
 async def _failure(check: Awaitable[None]) -> str | None:

@@ -6,6 +6,7 @@ from media.settings import Settings
 from native.cache import Cache, LruCache, S3FifoCache
 from native.origin import CachedObject, Core, Miss, Request, Response
 from native.token import TokenVerifier
+from server.origin.connections import open_connections
 from server.origin.disk import DiskCache
 from server.origin.diskfiles import DiskFiles
 from server.origin.fill import Filler
@@ -23,18 +24,24 @@ class Origin:
     """What both shells serve; one per process and event loop."""
 
     def __init__(
-        self, core: Core, filler: Filler, disk: DiskCache | None, slow_readers: SlowReaders
+        self,
+        core: Core,
+        filler: Filler,
+        disk: DiskCache | None,
+        slow_readers: SlowReaders,
+        port: int,
     ) -> None:
-        self._core = core
+        self.core = core
         self._filler = filler
         self._disk = disk
         self._slow_readers = slow_readers
+        self._port = port
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._slow_readers.start(loop)
 
     def respond(self, request: Request) -> Response | Miss:
-        return self._core.respond(request, time.time())
+        return self.core.respond(request, time.time())
 
     async def fill(self, miss: Miss) -> Response:
         response = await self._filler.fill(miss)
@@ -55,19 +62,24 @@ class Origin:
             self._disk.doubt()
         self._filler.release(prefix)
 
+    def connections(self) -> int | None:
+        """To the port of this process, and of all that share it; None where that is not known."""
+        return open_connections(self._port)
+
     async def close(self) -> None:
         if self._disk is not None:
             await self._disk.close()
 
     def stats(self) -> OriginStats:
-        objects, counts = self._core.objects, self._filler.counts
+        objects, counts = self.core.objects, self._filler.counts
         disk = self._disk
         return OriginStats(
-            hits=objects.hits - self._core.not_fresh + counts.prefetch_uses,
-            misses=objects.misses + self._core.not_fresh - counts.prefetch_uses,
+            hits=objects.hits - self.core.not_fresh + counts.prefetch_uses,
+            misses=objects.misses + self.core.not_fresh - counts.prefetch_uses,
             evictions=objects.evictions,
             rejections=objects.rejections,
-            refusals=self._core.refusals,
+            refusals=self.core.refusals,
+            not_found=self.core.missing.hits + counts.not_found,
             waits=counts.waits,
             stale=counts.stale,
             busy=counts.busy,
@@ -108,4 +120,4 @@ def create_origin(
     filler = Filler(core, read, prefetch=is_far and settings.origin.prefetch)
     server = settings.server
     slow_readers = SlowReaders(server.port, server.readtimeout.total_seconds())
-    return Origin(core, filler, disk, slow_readers)
+    return Origin(core, filler, disk, slow_readers, server.port)

@@ -1,20 +1,21 @@
 """The counters of all processes of one origin, so that whichever is asked can tell of all."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple
+from functools import partial
 from multiprocessing import RawArray
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from server.origin.stats import METRICS, OriginStats
+from server.origin.stats import METRICS, OriginStats, add_build_info, families
 
 _ROW = 1 + len(METRICS)  # a process id, and what that process counts
 
 
-class Board(Collector):
+class Board:
     """Made before the processes, in memory that they inherit. Each writes a row of its own and
     nothing is locked: a number may be a moment older than the one beside it."""
 
@@ -31,21 +32,39 @@ class Board(Collector):
     def write(self, stats: OriginStats) -> None:
         self._cells[self._own + 1 : self._own + _ROW] = list(astuple(stats))
 
-    def render(self) -> bytes:
+    def render(self, version: str, connections: int | None) -> bytes:
         registry = CollectorRegistry()
-        registry.register(self)
+        add_build_info(registry, version, "origin")
+        registry.register(_Told(self._told(), connections))
         return generate_latest(registry)
 
-    def collect(self) -> Iterator[Metric]:
+    def _told(self) -> dict[int, OriginStats]:
+        """By process."""
         rows = [list(self._cells[row * _ROW : (row + 1) * _ROW]) for row in self._rows]
-        rows = [row for row in rows if _is_alive(row[0])]
-        for n, metric in enumerate(METRICS, start=1):
-            kind = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
-            name = f"headrace_origin_cache_{metric.name}"
-            family = kind(name, metric.meaning, labels=["process"])
-            for row in rows:
-                family.add_metric([str(row[0])], row[n])
-            yield family
+        return {row[0]: OriginStats(*row[1:]) for row in rows if _is_alive(row[0])}
+
+
+class _Told(Collector):
+    def __init__(self, told: dict[int, OriginStats], connections: int | None) -> None:
+        self._told = told
+        self._connections = connections
+
+    def collect(self) -> Iterator[Metric]:
+        told = {str(pid): stats for pid, stats in self._told.items()}
+        yield from families(told, self._connections)
+        yield from _processes(self._told)
+
+
+def _processes(pids: Iterable[int]) -> Iterable[Metric]:
+    """What Prometheus's own client tells of a process, told of several."""
+    families: dict[str, Metric] = {}
+    for pid in pids:
+        for found in ProcessCollector(pid=partial(int, pid), registry=None).collect():
+            empty = Metric(found.name, found.documentation, found.type)
+            family = families.setdefault(found.name, empty)
+            for sample in found.samples:
+                family.add_sample(sample.name, {"process": str(pid)}, sample.value)
+    return families.values()
 
 
 def _is_alive(pid: int) -> bool:

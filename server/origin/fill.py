@@ -56,6 +56,7 @@ GROWING_LIFE = Life(1, 10)
 @dataclass(slots=True)
 class Counts:
     waits: int = 0  # requests that waited for a read which another had started
+    not_found: int = 0
     busy: int = 0
     unavailable: int = 0
     stale: int = 0
@@ -95,6 +96,7 @@ class Filler:
         if found.status == 503 and (last := self._core.objects.peek(miss.key)) is not None:
             self.counts.stale += 1  # had it been purged meanwhile, it would not be there
             return as_stale(last.respond(miss.request))
+        self.counts.not_found += found.status == 404
         self.counts.busy += found is BUSY
         self.counts.unavailable += found is UNAVAILABLE
         return found

@@ -1,7 +1,12 @@
 """What one origin process counts, and how it is told to Prometheus."""
 
+import platform
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from prometheus_client import CollectorRegistry, Info
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 
 def _counter(meaning: str) -> Any:
@@ -21,6 +26,7 @@ class OriginStats:
     evictions: int = _counter("Objects dropped from the cache to make room for others")
     rejections: int = _counter("Objects too large to be kept in the cache")
     refusals: int = _counter("Requests without a token that gives access")
+    not_found: int = _counter("Requests for objects that are not there")
     waits: int = _counter("Misses that waited for a read which another one had started")
     stale: int = _counter("Misses answered with an expired object while the store was away")
     busy: int = _counter("Misses answered 503 because too many were waiting")
@@ -39,13 +45,49 @@ class OriginStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class Measure:
     name: str
     meaning: str
     is_counter: bool
 
 
 METRICS = tuple(
-    Metric(each.name, each.metadata["meaning"], each.metadata["counter"])
+    Measure(each.name, each.metadata["meaning"], each.metadata["counter"])
     for each in fields(OriginStats)
 )
+
+
+def families(told: dict[str, OriginStats], connections: int | None) -> Iterator[Metric]:
+    """Of one process, called "", or of several by their names."""
+    labels = [] if told.keys() == {""} else ["process"]
+    for measure in METRICS:
+        kind = CounterMetricFamily if measure.is_counter else GaugeMetricFamily
+        family = kind(f"headrace_origin_cache_{measure.name}", measure.meaning, labels=labels)
+        for process, stats in told.items():
+            family.add_metric([process] if labels else [], getattr(stats, measure.name))
+        yield family
+    answers = CounterMetricFamily(
+        "headrace_origin_requests",
+        "Requests for objects by their answer; 2xx also stands for 304 and 416",
+        labels=[*labels, "status_class"],
+    )
+    for process, stats in told.items():
+        for status_class, count in _answers(stats).items():
+            answers.add_metric([*([process] if labels else []), status_class], count)
+    yield answers
+    if connections is not None:
+        name, meaning = "headrace_origin_connections", "Connections open to the origin's port now"
+        yield GaugeMetricFamily(name, meaning, connections)
+
+
+def add_build_info(registry: CollectorRegistry, version: str, component: str) -> None:
+    build = Info("headrace_build", "What this process is", registry=registry)
+    python = platform.python_version()
+    build.info({"version": version, "component": component, "python": python})
+
+
+def _answers(stats: OriginStats) -> dict[str, int]:
+    """Derived, so that a hit costs no more than it did."""
+    failures = stats.busy + stats.unavailable
+    found = stats.hits + stats.misses - stats.not_found - failures
+    return {"2xx": found, "4xx": stats.refusals + stats.not_found, "5xx": failures}

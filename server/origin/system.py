@@ -24,11 +24,14 @@ class System:
         self, app: AppSettings, origin: Origin, objects: ObjectStore, board: Board
     ) -> None:
         self._health = orjson.dumps({"status": "ok", **app.model_dump()})
+        self._version = app.version
         self._origin = origin
         self._objects = objects
         self._board = board
         self._check: asyncio.Task[str | None] | None = None
         self._checked_at_s = 0.0
+        self._counted: asyncio.Task[int | None] | None = None
+        self._counted_at_s = 0.0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._board.write(self._origin.stats())
@@ -46,10 +49,21 @@ class System:
                 failure = await self._failure()
                 return _response(503 if failure else 200, f"{failure or 'ready'}\n".encode())
             case "/metrics":
-                self._board.write(self._origin.stats())
-                return _response(200, self._board.render(), METRICS_TYPE)
+                return _response(200, await self._metrics(), METRICS_TYPE)
             case _:
                 raise AssertionError(path)
+
+    async def _metrics(self) -> bytes:
+        self._board.write(self._origin.stats())
+        return await asyncio.to_thread(self._board.render, self._version, await self._connections())
+
+    async def _connections(self) -> int | None:
+        """Whoever asks, the kernel's tables are read once in a time."""
+        if self._counted is None or time.monotonic() > self._counted_at_s + CHECKED_FOR_S:
+            self._counted_at_s = time.monotonic()
+            counting = asyncio.to_thread(self._origin.connections)
+            self._counted = asyncio.create_task(counting)
+        return await asyncio.shield(self._counted)
 
     async def _failure(self) -> str | None:
         check = self._check

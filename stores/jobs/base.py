@@ -107,6 +107,10 @@ class Jobs:
         those waiting, by priority (`waiting-high`, `waiting-normal`, `waiting-low`)."""
         raise NotImplementedError
 
+    async def oldest_s(self) -> dict[Priority, float]:
+        """How long the oldest task has waited that nobody has begun, by priority; 0 if none."""
+        raise NotImplementedError
+
     async def workers(self) -> dict[str, int]:
         """The worker processes that are connected, `host.pid`, with the slots of each; none
         where the engine does not tell."""

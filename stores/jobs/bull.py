@@ -58,6 +58,10 @@ class BullJobs(Jobs):
         with self._address.reaching():
             return await self._queue.claim(chore, every_s)
 
+    async def oldest_s(self) -> dict[Priority, float]:
+        with self._address.reaching():
+            return await self._queue.oldest_s()
+
     async def workers(self) -> dict[str, int]:
         with self._address.reaching():
             return await self._queue.workers()

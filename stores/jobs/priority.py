@@ -59,6 +59,31 @@ return #changed
 """
 
 
+# Within a bucket the first came first. Of what has run before nobody knows when it came back.
+_WAITING_SINCE = """
+local prioritized, queue = KEYS[1], ARGV[1]
+local first, after = tonumber(ARGV[2]) * 0x100000000, tonumber(ARGV[3]) * 0x100000000
+local oldest = false
+while true do
+  local range = {string.format("%.0f", first), "(" .. string.format("%.0f", after)}
+  local ids = redis.call(
+    "ZRANGEBYSCORE", prioritized, range[1], range[2], "WITHSCORES", "LIMIT", 0, ARGV[4])
+  if not ids[1] then return oldest end
+  local bucket = math.floor(tonumber(ids[2]) / 0x100000000)
+  for n = 1, #ids, 2 do
+    local job = redis.call("HMGET", queue .. ids[n], "timestamp", "processedOn")
+    if math.floor(tonumber(ids[n + 1]) / 0x100000000) ~= bucket then break end
+    if job[1] and not job[2] then
+      if not oldest or tonumber(job[1]) < oldest then oldest = tonumber(job[1]) end
+      break
+    end
+  end
+  first = (bucket + 1) * 0x100000000
+end
+"""
+LOOKED_AT = 16  # of a bucket, until one is found that has not run before
+
+
 def number(level: int, urgency: int) -> int:
     return level + 1 + min(urgency, MOST_URGENT_BUCKETS)
 
@@ -86,3 +111,10 @@ class Levels:
         first = level << 32
         after = (level + LEVEL_WIDTH) << 32
         return await self.redis.zcount(f"{self.queue}prioritized", first, f"({after}")
+
+    async def waiting_since_ms(self, level: int) -> int | None:
+        """When the oldest came that has not been begun; None: there is none."""
+        script = self.redis.register_script(_WAITING_SINCE)
+        arguments = (self.queue, level, level + LEVEL_WIDTH, LOOKED_AT)
+        since: int | None = await script(keys=[f"{self.queue}prioritized"], args=[*arguments])
+        return since

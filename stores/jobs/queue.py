@@ -10,6 +10,7 @@ Keys, all with one prefix (its braces keep them in one slot of a Redis Cluster):
 """
 
 import asyncio
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
@@ -155,6 +156,14 @@ class Queue:
             counts[f"waiting-{priority}"] = await self._levels.waiting(level)
         counts[f"waiting-{Priority.HIGH}"] += recovered
         return counts
+
+    async def oldest_s(self) -> dict[Priority, float]:
+        now_ms = time.time() * 1000
+        found: dict[Priority, float] = {}
+        for priority, level in LEVEL.items():
+            since_ms = await self._levels.waiting_since_ms(level)
+            found[priority] = 0.0 if since_ms is None else max(0.0, now_ms - since_ms) / 1000
+        return found
 
     async def failed(self, limit: int) -> tuple[FailedJob, ...]:
         """Of titles that were not queued again since, newest first."""

@@ -37,11 +37,11 @@ class Delivering:
     metrics: Metrics
 
     def count(self, outcome: str) -> float:
-        text = self.metrics.render(None).decode()
+        text = self.metrics.render({}, {}).decode()
         return metric(text, f'headrace_webhook_deliveries_total{{outcome="{outcome}"}}')
 
     def oldest_s(self) -> float:
-        text = self.metrics.render(None).decode()
+        text = self.metrics.render({}, {}).decode()
         return metric(text, "headrace_webhook_oldest_undelivered_seconds")
 
 

@@ -32,6 +32,29 @@ def test_a_title_is_moved_while_it_waits(tmp_path: Path, where: RedisAddress | N
     asyncio.run(scenario())
 
 
+def test_the_oldest_is_one_that_nobody_has_begun(
+    tmp_path: Path, where: RedisAddress | None
+) -> None:
+    async def scenario() -> None:
+        async with open_engine(tmp_path, where=where) as engine:
+            assert await engine.jobs.oldest_s() == {HIGH: 0, NORMAL: 0, LOW: 0}
+            tasks = {f"t{n}": ["ok"] for n in range(40)}  # of as many buckets
+            engine.script("a", Script({"held": ["hold"]} | tasks))
+            for media_id in ("b", "c"):
+                engine.script(media_id, Script(tasks={}))
+            await engine.jobs.enqueue("b", LOW)
+            await engine.jobs.enqueue("a", HIGH)
+            async with engine.worker() as worker:
+                await engine.until("run a held")
+                await engine.jobs.enqueue("c", LOW)
+                oldest = await engine.jobs.oldest_s()
+                assert oldest[LOW] > oldest[HIGH] > 0 == oldest[NORMAL]
+                await worker.drain(0)  # puts a task back, which waits beside those that never ran
+            assert (await engine.jobs.oldest_s())[HIGH] > oldest[HIGH]
+
+    asyncio.run(scenario())
+
+
 def test_tasks_are_moved_with_their_title_and_keep_their_order(
     tmp_path: Path, where: RedisAddress | None
 ) -> None:

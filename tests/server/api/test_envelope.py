@@ -55,7 +55,7 @@ def test_unforeseen_error_is_logged_and_not_leaked() -> None:
     count = (
         'headrace_http_request_duration_seconds_count{method="GET",route="unmatched",status="500"}'
     )
-    assert metric(metrics.render(None).decode(), count) == 1
+    assert metric(metrics.render({}, {}).decode(), count) == 1
 
 
 def test_error_after_the_answer_has_begun_is_left_to_the_server() -> None:

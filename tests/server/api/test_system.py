@@ -1,3 +1,4 @@
+import platform
 import re
 from pathlib import Path
 
@@ -41,6 +42,15 @@ def test_metrics_count_requests_jobs_and_the_origin(server: Server, client: http
     assert metric(after, "headrace_jobs_up") == 1
     for priority in ("high", "normal", "low"):
         assert metric(after, f'headrace_jobs{{state="waiting-{priority}"}}') >= 0
+        assert metric(after, f'headrace_queue_tasks{{priority="{priority}"}}') >= 0
+        assert metric(after, f'headrace_queue_oldest_seconds{{priority="{priority}"}}') >= 0
+    assert metric(after, "headrace_http_requests_in_progress") == 1  # the one that asks
+    assert metric(after, "process_open_fds") > 1
+    build = f'component="all",python="{platform.python_version()}",version="0.1.0"'
+    assert metric(after, f"headrace_build_info{{{build}}}") == 1
+    refused = 'headrace_origin_requests_total{status_class="4xx"}'
+    assert metric(after, refused) - metric(before, refused) == 1
+    assert metric(after, "headrace_origin_connections") >= 0
     assert "# HELP headrace_origin_cache_hits_total Requests for objects" in after
     refusals = "headrace_origin_cache_refusals_total"
     assert metric(after, refusals) - metric(before, refusals) == 1

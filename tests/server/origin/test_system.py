@@ -1,4 +1,6 @@
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -26,7 +28,10 @@ def samples(text: str) -> dict[str, dict[str, float]]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             name = sample.name.removeprefix("headrace_origin_cache_")
-            found.setdefault(name, {})[sample.labels["process"]] = sample.value
+            status_class = sample.labels.get("status_class", "")
+            found.setdefault(name + status_class, {})[sample.labels.get("process", "")] = (
+                sample.value
+            )
     return found
 
 
@@ -72,8 +77,27 @@ def test_whichever_process_is_asked_tells_of_all(tmp_path: Path) -> None:
             assert get(f"{service.url}/t/").status_code == 403
         until(lambda: refusals(service) == 30)
         told = samples(get(f"{service.url}/metrics").text)
-        assert set(told) == {m.name + "_total" * m.is_counter for m in METRICS}
-        assert all(len(by_process) == 3 for by_process in told.values())
+        assert {m.name + "_total" * m.is_counter for m in METRICS} <= set(told)
+        whole = {"headrace_origin_connections", "headrace_build_info"}
+        assert all(len(told[name]) == (1 if name in whole else 3) for name in told)
+        assert sum(told["headrace_origin_requests_total4xx"].values()) == 30
+        assert {"process_cpu_seconds_total", "process_open_fds"} <= set(told)
+
+
+def test_open_connections_are_counted(tmp_path: Path) -> None:
+    with started(tmp_path, command="origin") as service:
+        until(service.is_ready)
+        host, _, port = service.url.removeprefix("http://").partition(":")
+        with ExitStack() as held:
+            for _ in range(5):
+                held.enter_context(socket.create_connection((host, int(port))))
+            until(lambda: connections(service) == 5 + 1)  # and the one that asks
+        until(lambda: connections(service) == 1)
+
+
+def connections(service: Service) -> float:
+    (count,) = samples(get(f"{service.url}/metrics").text)["headrace_origin_connections"].values()
+    return count
 
 
 def refusals(service: Service) -> float:
