@@ -60,6 +60,7 @@ if [ "$purpose" = test ]; then  # the tests call these by name
     need nginx nginx
     need wrk wrk
     need_nginx_module
+    need prometheus promtool
 elif [ "$purpose" = bench ]; then
     need nginx nginx
     need_nginx_module
