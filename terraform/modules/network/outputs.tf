@@ -1,0 +1,14 @@
+output "vpc_id" {
+  description = "The VPC."
+  value       = aws_vpc.this.id
+}
+
+output "cidr" {
+  description = "Its addresses."
+  value       = aws_vpc.this.cidr_block
+}
+
+output "private_subnet_ids" {
+  description = "One in each of three zones."
+  value       = [for zone in local.zones : aws_subnet.private[zone].id]
+}
