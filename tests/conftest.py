@@ -1,23 +1,46 @@
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deployments.aws_local import estate, servers
+
+INSTALLS = ("aws", "embedded")  # of tests/e2e
+LONG = (
+    "tests/e2e/",
+    "tests/chaos/",
+    "tests/stores/catalog/test_races.py",
+    "tests/cli/test_supervisor.py",
+)
 
 settings.register_profile("headrace", deadline=None)  # the time of one example is the machine's
 settings.load_profile("headrace")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run in several processes, tests that share a running service stay in one of them, as do
-    those of a file."""
-    for item in items:
-        callspec = getattr(item, "callspec", None)  # of a parametrised test
-        service = callspec.params.get("install") if callspec else None
-        group = f"e2e {service}" if service else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Of several processes, one gets all tests of a file, as they share what it sets up, or all
+    that share an installation."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, name = nodeid.partition("::")
+        for install in INSTALLS:
+            if file.startswith("tests/e2e/") and f"[{install}" in name:
+                return install
+        return file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    config.option.loadscopereorder = False  # by the number of tests; the order below is by time
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of several processes, none is to begin with what takes long when the others end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture(scope="session")
