@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import get_args, get_origin
 
@@ -25,8 +26,9 @@ USER_VARIABLE = "HEADRACE_USER"
 DEFAULT_USER = "local"
 
 SECRET_SECTIONS = frozenset({"signing", "redis", "webhook"})  # no value of theirs is shown
-SECRET_KEYS = frozenset({("origin", "secrets")})  # nor of these
+SECRET_KEYS = frozenset({("origin", "secrets"), ("tracing", "endpoint")})  # nor of these
 SHOWN_CHARACTERS = 80
+TRACING_PACKAGE = "opentelemetry-exporter-otlp-proto-http"
 SIMILARITY = 0.7  # of a mistyped key to the one it is taken for, 1 being the same
 
 KeyPath = tuple[str, ...]
@@ -50,7 +52,19 @@ class Client:
 
 def load_settings() -> Settings:
     """Raises ConfigError."""
-    return parse(os.environ, Path.cwd())
+    settings = parse(os.environ, Path.cwd())
+    if settings.tracing.endpoint is not None:
+        _check_installed(TRACING_PACKAGE, "tracing.endpoint", "tracing")
+    return settings
+
+
+def _check_installed(package: str, key: str, extra: str) -> None:
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        raise ConfigError(
+            [f"{key} needs what is not installed: pip install 'headrace[{extra}]', or leave it out"]
+        ) from None
 
 
 def load_client(url: str | None, user: str | None) -> Client:

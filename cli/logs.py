@@ -10,6 +10,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from media.settings import LogSettings
+from stores import tracing
 
 REQUESTS = ("server.api",)  # the page asks every second: a person reads the rest
 CHATTY = ("aiobotocore", "asyncio", "botocore", "httpcore", "httpx", "python_multipart")
@@ -24,6 +25,7 @@ def configure_logging(settings: LogSettings, *, colour: bool | None = None) -> N
         structlog.stdlib.add_logger_name,
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.stdlib.ExtraAdder(),
+        _add_trace,
         structlog.processors.TimeStamper(fmt="iso"),
     ]
     handler = _StandardError()
@@ -63,6 +65,12 @@ def _renderers(settings: LogSettings, colour: bool) -> list[Processor]:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     plain = structlog.dev.plain_traceback
     return [_on_one_line, structlog.dev.ConsoleRenderer(colors=colour, exception_formatter=plain)]
+
+
+def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if (trace_id := tracing.trace_id()) is not None:
+        event["trace_id"] = trace_id
+    return event
 
 
 def _on_one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -26,6 +26,7 @@ from pydantic import (
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _DURATION_UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_COLLECTOR_URL = re.compile(_ORIGIN.pattern + r"(/[\x21-\x7e]*)?", re.IGNORECASE)
 _REDIS_URL = re.compile(
     r"(rediss?://([^@/?#]*@)?([^@:/?#\[\]]+|\[[0-9a-fA-F:.]+\])(:(?P<port>[0-9]{1,5}))?(/[0-9]{0,3})?"
     r"|unix://([^@/?#]*@)?/[^?#]+)"
@@ -75,6 +76,15 @@ def check_webhook_url(value: str) -> str:
     match = _WEBHOOK_URL.fullmatch(value)
     if match is None or int(match["port"] or 0) > 65535:
         raise ValueError("expected a URL such as https://studio.example/headrace-events")
+    return value
+
+
+def check_collector_url(value: str) -> str:
+    if _COLLECTOR_URL.fullmatch(value) is None:
+        raise ValueError(
+            "expected the address of an OpenTelemetry collector such as http://127.0.0.1:4318; "
+            "what it wants to be told beside it goes into OTEL_EXPORTER_OTLP_HEADERS"
+        )
     return value
 
 
@@ -239,6 +249,8 @@ class WorkerSettings(Section):
     concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
     jobtimeout: Duration = timedelta(minutes=30)  # of one task (a chunk, an audio track)
     draintimeout: Duration = timedelta(seconds=5)  # after SIGTERM; then tasks go to others
+    metricsport: int | None = Field(None, ge=1, le=65535)  # of GET /metrics and /health
+    metricshost: str = "127.0.0.1"
 
 
 class OriginSettings(Section):
@@ -279,6 +291,10 @@ class LogSettings(Section):
     format: Literal["console", "json"] = "console"
 
 
+class TracingSettings(Section):
+    endpoint: Annotated[str, AfterValidator(check_collector_url)] | None = None  # OTLP over HTTP
+
+
 class Settings(Section):
     app: AppSettings = AppSettings()
     server: ServerSettings = ServerSettings()
@@ -291,6 +307,7 @@ class Settings(Section):
     origin: OriginSettings = OriginSettings()
     signing: SigningSettings = SigningSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

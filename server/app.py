@@ -25,7 +25,7 @@ from server.receiver import Receiver
 from server.tokens import load_keys
 from server.webhooks import PARALLEL, Webhooks
 from stores.catalog.base import Catalog
-from stores.wiring import open_stores
+from stores.wiring import open_stores, traced
 
 PLAYER_PAGE = Path(__file__).parent / "player" / "dist"
 ORIGIN_PATHS = (b"/t/", b"/v/")
@@ -65,7 +65,8 @@ class _App:
     @asynccontextmanager
     async def _run(self, app: object) -> AsyncIterator[None]:
         keys = load_keys(self._settings.signing, self._settings.data.dir)
-        async with open_stores(self._settings) as stores:
+        component = "all" if self._with_origin else "api"
+        async with traced(self._settings, component), open_stores(self._settings) as stores:
             origin = None
             if self._with_origin:
                 origin = create_origin(stores.objects, keys, self._settings)

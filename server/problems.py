@@ -35,6 +35,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from stores import tracing
 from stores.catalog.base import InvalidCursor
 from stores.errors import Conflict, Unavailable
 
@@ -215,6 +216,7 @@ class ProblemBody(BaseModel):
     status: int = Field(ge=400, le=599)
     detail: str
     errors: list[FieldError] | None = Field(None, description="The fields that are not valid.")
+    trace_id: str | None = Field(None, description="For whoever looks into it.")
     checks: dict[str, str] | None = Field(None, description="The stores that fail, and why.")
 
 
@@ -239,6 +241,7 @@ def problem_response(request: Request, exc: Exception) -> Response:
         case _:
             detail = str(exc) if kind is not INTERNAL else "The fault is ours and has been logged."
     body = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": detail}
+    members = {**members, "trace_id": tracing.trace_id()}
     return Response(
         ProblemBody.model_validate(body | members).model_dump_json(exclude_none=True),
         status_code=kind.status,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from media.settings import Settings
+from stores import tracing
 from stores.catalog.base import Catalog
 from stores.catalog.sqlite import SqliteCatalog
 from stores.errors import Unavailable
@@ -88,6 +89,23 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
         jobs = BullJobs(_redis_address(settings))
         stack.push_async_callback(jobs.close)
         yield Stores(objects, catalog, jobs)
+
+
+@contextlib.asynccontextmanager
+async def traced(settings: Settings, component: str) -> AsyncIterator[None]:
+    """Tells where time goes meanwhile, if there is anybody to tell."""
+    if settings.tracing.endpoint is None:
+        yield
+        return
+    from stores.otlp import OtlpTracer
+
+    tracer = OtlpTracer(settings.tracing.endpoint, settings.app, component)
+    tracing.use(tracer)
+    try:
+        yield
+    finally:
+        tracing.use(None)
+        await asyncio.to_thread(tracer.close)
 
 
 async def wait_for_stores(settings: Settings, *, objects_only: bool = False) -> None:

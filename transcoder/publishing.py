@@ -7,19 +7,22 @@ often, and a playlist of hours is written whole each time.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
-from media.asset import RenditionInfo, Status
+from media.asset import Asset, RenditionInfo, Status
 from media.commit import Commit
 from media.keys import INDEX
 from media.plan import Plan
 from media.publish import Committed, Publication, Rank, publication, rank
+from stores import tracing
 from stores.catalog.base import Catalog
 from stores.errors import Conflict, NotFound, Unavailable
 from stores.objects.base import ObjectStore
+from transcoder.metrics import WorkerMetrics
+from transcoder.waited import since_queued_s
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -56,7 +59,10 @@ class Publisher:
     """Of one worker. Any number of them may publish a title at once, in any order: each file
     only ever advances, and the last of them leaves everything shown."""
 
-    def __init__(self, objects: ObjectStore, catalog: Catalog, *, pause_s: float) -> None:
+    def __init__(
+        self, objects: ObjectStore, catalog: Catalog, metrics: WorkerMetrics, *, pause_s: float
+    ) -> None:
+        self._metrics = metrics
         self._objects = objects
         self._catalog = catalog
         self._pause_s = pause_s
@@ -76,8 +82,9 @@ class Publisher:
     ) -> tuple[RenditionInfo, ...]:
         """A package that is complete and verified."""
         self._titles.pop(media_id, None)
-        shown = await asyncio.to_thread(publication, media_id, plan, commits, final=True)
-        await write_files(self._objects, shown, {})
+        with self._measured(media_id):
+            shown = await asyncio.to_thread(publication, media_id, plan, commits, final=True)
+            await write_files(self._objects, shown, {})
         return shown.renditions
 
     async def close(self) -> None:
@@ -126,23 +133,26 @@ class Publisher:
                 return  # by another that began after this one was called
             asked = title.asked
             with contextlib.suppress(Conflict, NotFound):  # being deleted
-                if await self._is_worked_on(title.committed):
-                    await self._show(title)
+                asset = await self._worked_on(title.committed)
+                if asset is not None:
+                    with self._measured(asset.id):
+                        await self._show(title, asset)
             title.answered = asked
 
-    async def _is_worked_on(self, known: Committed) -> bool:
+    async def _worked_on(self, known: Committed) -> Asset | None:
         """Nobody waits for a publisher before the title's objects are deleted, or it is planned
         anew."""
         asset = await self._catalog.get(known.media_id)
-        return asset.status is Status.PROCESSING and asset.version == known.plan.version
+        worked_on = asset.status is Status.PROCESSING and asset.version == known.plan.version
+        return asset if worked_on else None
 
-    async def _show(self, title: _Title) -> None:
+    async def _show(self, title: _Title, before: Asset) -> None:
         await self._learn(title)
         shown = await asyncio.to_thread(title.committed.publication)  # of hours: many lines
         await write_files(self._objects, shown, title.stored)
         if shown.duration_s >= PLENTY_S:
             title.due = asyncio.get_running_loop().time() + self._pause_s
-        await self._catalog.update(
+        after = await self._catalog.update(
             title.committed.media_id,
             {
                 "playable": shown.playable,
@@ -150,6 +160,15 @@ class Publisher:
                 "renditions": shown.renditions,
             },
         )
+        if after.playable and not before.playable:  # two workers may both be the first, rarely
+            waited_s = await since_queued_s(self._catalog, after)
+            if waited_s is not None:
+                self._metrics.playable.observe(waited_s)
+
+    @contextlib.contextmanager
+    def _measured(self, media_id: str) -> Iterator[None]:
+        with tracing.span("publish", {tracing.MEDIA: media_id}), self._metrics.publish.time():
+            yield
 
     async def _learn(self, title: _Title) -> None:
         known = title.committed

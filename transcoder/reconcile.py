@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from media.asset import UNFINISHED, Asset, Failure, Status
+from stores import tracing
 from stores.errors import Conflict, NotFound, Unavailable
 from stores.jobs.base import JobState
 from stores.removal import is_abandoned, remove_abandoned, remove_title
@@ -57,7 +58,8 @@ async def _resume(stores: Stores, asset: Asset) -> None:
         await _fail(stores, asset, failure or LOST)
     elif state is not JobState.PENDING:
         log.info("title is unfinished and without a job", media=asset.id)
-        await stores.jobs.enqueue(asset.id, asset.priority)
+        with tracing.span("resume", {tracing.MEDIA: asset.id}):
+            await stores.jobs.enqueue(asset.id, asset.priority)
 
 
 LOST = Failure("internal", "the work on this title failed for an unknown reason", retryable=True)

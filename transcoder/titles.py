@@ -19,11 +19,14 @@ from transcoder import audio, encoder, probe, video
 from transcoder.child import ChildLost, Children
 from transcoder.delivery import Delivery
 from transcoder.messages import MalformedMessage, Message, Opened, Probed
+from transcoder.metrics import WorkerMetrics
+from transcoder.pace import chunk_duration_s, paced
 from transcoder.package import left_overs
 from transcoder.planner import make_plan, source_info
 from transcoder.publishing import Publisher
 from transcoder.source import ProbeResult
 from transcoder.tasks import narrowed, task_work, title_tasks
+from transcoder.waited import since_queued_s
 from transcoder.work import Limits, address_space_share
 
 log = structlog.stdlib.get_logger(__name__)
@@ -35,8 +38,14 @@ CPU_PER_TIME = 8  # processor seconds that a child may use per second of its tim
 
 class Titles(TitleHandler):
     def __init__(
-        self, objects: ObjectStore, catalog: Catalog, settings: Settings, children: Children
+        self,
+        objects: ObjectStore,
+        catalog: Catalog,
+        settings: Settings,
+        children: Children,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or WorkerMetrics(settings)
         self._objects = objects
         self._catalog = catalog
         self._settings = settings
@@ -44,7 +53,10 @@ class Titles(TitleHandler):
         self._address_space_bytes = address_space_share(settings.worker.concurrency)
         self._encoder: str | None = None
         self._publisher = Publisher(
-            objects, catalog, pause_s=settings.ffmpeg.segmentduration.total_seconds()
+            objects,
+            catalog,
+            self._metrics,
+            pause_s=settings.ffmpeg.segmentduration.total_seconds(),
         )
 
     async def close(self) -> None:
@@ -95,13 +107,15 @@ class Titles(TitleHandler):
         source = await self._source(media_id)
         if work.kind == AUDIO:  # from the start: the encoder's state goes on over all segments
             run = self._child(task, audio.encode_audio, source, plan)
+            media_s = plan.duration_s
         else:
             await self._check_encoder(plan)
             chunk = narrowed(work.chunk, list(missing))
             run = self._child(task, video.encode_chunk, source, plan, chunk)
+            media_s = chunk_duration_s(plan, chunk)
         with _first_of_group():
             async with run as messages:
-                await delivery.take(messages)
+                await delivery.take(paced(messages, self._metrics, work, media_s))
 
     async def join(self, media_id: str) -> None:
         asset = await self._wanted(media_id)
@@ -123,7 +137,9 @@ class Titles(TitleHandler):
             await self._objects.delete(key)
         changes = {"playable": True, "progress": 1.0, "renditions": renditions}
         with contextlib.suppress(Conflict):  # being deleted
-            await self._catalog.transition(media_id, Status.READY, changes)
+            ready = await self._catalog.transition(media_id, Status.READY, changes)
+            if (waited_s := await since_queued_s(self._catalog, ready)) is not None:
+                self._metrics.ready.observe(waited_s)
 
     async def fail(self, media_id: str, failure: Failure) -> None:
         with contextlib.suppress(Conflict, NotFound):  # ready before, or deleted

@@ -8,9 +8,12 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.api.metrics import Metrics
+from server.api.metrics import Metrics, known_method
+from server.api.operations import is_user_id
 from server.problems import problem_response
+from stores import tracing
 
+UNTRACED = frozenset({"/health", "/ready", "/metrics"})  # asked every few seconds
 DISCARD_S = 1.0  # for the rest of a refused body
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -38,12 +41,27 @@ class _Exchange:
         self._send = send
         self._status = 0  # until the answer has begun
         headers = Request(scope).headers
+        self._user = headers.get("x-user-id", "")
         given = headers.get("x-request-id", "")
         self._id = given if _REQUEST_ID.fullmatch(given) else token_hex(8)
         has_body = "content-length" in headers or "transfer-encoding" in headers
         self._more_comes = has_body and "expect" not in headers  # who expects waits to be asked
 
     async def run(self, metrics: Metrics) -> None:
+        if self._scope["path"] in UNTRACED:
+            await self._run(metrics)
+            return
+        method = known_method(self._scope["method"])
+        with tracing.span(method, {tracing.METHOD: method}, kind=tracing.SERVER) as span:
+            await self._run(metrics)
+            span.rename(f"{method} {self._route}")
+            span.note({tracing.ROUTE: self._route, tracing.STATUS: self._status})
+
+    @property
+    def _route(self) -> str:
+        return getattr(self._scope.get("route"), "path", "unmatched")
+
+    async def _run(self, metrics: Metrics) -> None:
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request=self._id):
             metrics.requests_in_progress.inc()
@@ -84,8 +102,7 @@ class _Exchange:
                     await self._take()
 
     def _report(self, duration_s: float, metrics: Metrics) -> None:
-        route = getattr(self._scope.get("route"), "path", "unmatched")
-        metrics.observe(route, self._scope["method"], self._status, duration_s)
+        metrics.observe(self._route, self._scope["method"], self._status, duration_s)
         _log.info(
             "request",
             method=self._scope["method"],
@@ -93,4 +110,12 @@ class _Exchange:
             status=self._status,
             ms=round(duration_s * 1000, 1),
             client=(self._scope.get("client") or ("", 0))[0],
+            **self._about(),
         )
+
+    def _about(self) -> dict[str, str]:
+        """Whose request it was, and of which title."""
+        media_id = self._scope.get("path_params", {}).get("id")
+        user = self._user if is_user_id(self._user) else None
+        known = {"media": media_id, "user": user}
+        return {name: value for name, value in known.items() if value is not None}

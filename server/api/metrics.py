@@ -78,8 +78,7 @@ class Metrics:
             self._registry.register(_OriginStats(origin))
 
     def observe(self, route: str, method: str, status: int, duration_s: float) -> None:
-        known = method if method in METHODS else "other"  # clients do not get to make labels
-        self._requests.labels(route, known, status).observe(duration_s)
+        self._requests.labels(route, known_method(method), status).observe(duration_s)
 
     def render(self, jobs: Mapping[str, int], oldest_s: Mapping[Priority, float]) -> bytes:
         """Both are empty while the job engine does not answer."""
@@ -92,6 +91,11 @@ class Metrics:
             self._queue_tasks.labels(priority).set(jobs[f"waiting-{priority}"])
             self._queue_oldest.labels(priority).set(age_s)
         return generate_latest(self._registry)
+
+
+def known_method(method: str) -> str:
+    """Clients do not get to make labels."""
+    return method if method in METHODS else "other"
 
 
 class _OriginStats(Collector):

@@ -71,9 +71,13 @@ def user_id(request: Request) -> str:
     given = request.headers.getlist("x-user-id")
     if len(given) != 1:
         raise UserMissing("Send the header X-User-ID once: it names the user.")
-    if _USER_ID.fullmatch(given[0]) is None:
+    if not is_user_id(given[0]):
         raise UserMissing("X-User-ID takes 1 to 128 printable ASCII characters.")
     return given[0]
+
+
+def is_user_id(given: str) -> bool:
+    return _USER_ID.fullmatch(given) is not None
 
 
 def make_routes(operations: Iterable[Operation], timeout: timedelta) -> list[Route]:

@@ -135,6 +135,11 @@ class Worker:
         """Work until `drain` is called."""
         raise NotImplementedError
 
+    def is_alive(self) -> bool:
+        """Whether it works or asks for work; also while the engine is away, which another
+        process would not change."""
+        raise NotImplementedError
+
     async def drain(self, grace_s: float) -> None:
         """Take nothing new; let running tasks finish for `grace_s`, then hand them back to the
         queue unharmed. `run` returns afterwards."""

@@ -22,6 +22,7 @@ import orjson
 from bullmq.redis_connection import loadScript
 
 from media.asset import Failure, Priority
+from stores import tracing
 from stores.jobs.base import FailedJob, Task
 from stores.jobs.connection import RedisAddress
 from stores.jobs.priority import LEVEL, Levels, number
@@ -64,7 +65,7 @@ class Queue:
         assert ":" not in media_id, "BullMQ's scripts split keys at colons"
         job = await self._queue.add(
             TITLE,
-            {"media": media_id},
+            {"media": media_id, **_trace()},
             {
                 "jobId": f"{media_id}.{uuid.uuid4().hex[:12]}",
                 "deduplication": {"id": media_id},
@@ -98,6 +99,7 @@ class Queue:
             "title": title_id,
             "task": task.name,
             "urgency": task.urgency,
+            **_trace(),
         }
         options = {
             "jobId": f"{title_id}.{task.name}",
@@ -220,6 +222,12 @@ class Queue:
 
     def _stop_key(self, title_id: str) -> str:
         return f"{self._prefix}:stop:{title_id}"
+
+
+def _trace() -> dict[str, str]:
+    """What a worker continues, wherever it is."""
+    parent = tracing.parent()
+    return {} if parent is None else {"trace": parent}
 
 
 def _options(priority: int) -> dict[str, Any]:

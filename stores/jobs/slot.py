@@ -56,6 +56,7 @@ class LeasedJob:
         self.media_id: str = data["media"]
         self.task = Task(data["task"], data["urgency"]) if job.name == TASK else None
         self.title_id: str = data["title"] if job.name == TASK else job.id
+        self.trace: str | None = data.get("trace")
         self.task_count: int | None = data.get("tasks")  # None: not planned yet
         self.waits: int = data.get("waits", 0)  # for a store that was away
         self.retry_left: bool = job.attemptsMade + 1 < job.opts["attempts"]
@@ -137,6 +138,11 @@ class Slot(bullmq.Worker):  # type: ignore[misc]
             "autorun": False,
         }
         super().__init__(QUEUE, processor, options)
+        self._asked_s = time.monotonic()
+
+    def idle_s(self) -> float:
+        """Since it asked for work."""
+        return time.monotonic() - self._asked_s
 
     async def run(self) -> None:
         try:
@@ -150,6 +156,7 @@ class Slot(bullmq.Worker):  # type: ignore[misc]
 
     async def getNextJob(self, token: str) -> Any:
         """A fetch that begins just after `close` would block for its whole idle poll."""
+        self._asked_s = time.monotonic()
         return None if self.closing else await super().getNextJob(token)
 
     async def processJob(self, job: Any, token: str) -> None:

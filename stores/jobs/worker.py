@@ -33,6 +33,7 @@ from redis.exceptions import (
 )
 
 from media.asset import Failure
+from stores import tracing
 from stores.errors import Unavailable
 from stores.jobs.base import Task, TaskFailed, TitleHandler, Worker
 from stores.jobs.connection import RedisAddress
@@ -43,6 +44,7 @@ from stores.jobs.slot import PATIENCE_S, Lease, LeasedJob, Patience, Slot
 T = TypeVar("T")
 
 FORGET_RETRY_MS = 100
+STUCK_S = 2 * PATIENCE_S  # no slot asks for work less often, be Redis away or not
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +115,12 @@ class BullWorker(Worker):
             run.stop(Halt.DRAINED)
         await closing
 
+    def is_alive(self) -> bool:
+        working = {run.slot for run in self._runs}
+        return self._draining or all(
+            number in working or slot.idle_s() < STUCK_S for number, slot in enumerate(self._slots)
+        )
+
     async def _listen(self) -> None:
         while True:
             try:
@@ -147,10 +155,8 @@ class BullWorker(Worker):
             run.stop(Halt.DRAINED)
         self._runs.add(run)  # before the stop order is read, or an announcement could slip by
         try:
-            if job.task is None:
-                await self._title(run)
-            else:
-                await self._task(run, job.task)
+            with tracing.continued(job.trace):
+                await (self._title(run) if job.task is None else self._task(run, job.task))
         except Halted as halted:
             log.info("job %s left this worker: %s", job.id, halted)
             if halted.why is Halt.LOST:

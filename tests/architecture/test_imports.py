@@ -21,6 +21,7 @@ HOME_OF_LIBRARY = {
     "redis": "stores",
     "bullmq": "stores",
     "sqlite3": "stores",
+    "opentelemetry": "stores",
 }
 READER_OF_THE_ENVIRONMENT = ROOT / "cli/config.py"
 CYTHON_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import|c?import\s+([\w.]+))", re.MULTILINE)

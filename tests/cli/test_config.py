@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.config import ConfigError, base_url, load_client, parse
+from cli.config import ConfigError, base_url, load_client, load_settings, parse
 from media.settings import AwsSettings, OriginSettings, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -288,3 +288,20 @@ def test_what_browsers_do_not_call_an_origin_is_refused(tmp_path: Path, origin: 
         f"server.corsorigins.0 = {origin!r} (from STREAM_SERVER_CORSORIGINS): "
         "expected an origin as browsers name it, such as https://studio.example"
     ]
+
+
+def test_tracing_without_its_packages_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STREAM_TRACING_ENDPOINT", "http://127.0.0.1:4318")
+    assert load_settings().tracing.endpoint == "http://127.0.0.1:4318"
+    monkeypatch.setattr("cli.config.TRACING_PACKAGE", "headrace-without-its-extra")
+    with pytest.raises(ConfigError, match=r"pip install 'headrace\[tracing\]'"):
+        load_settings()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:4318", "grpc://c:4317", "http://u:p@c:4318"])
+def test_collector_is_named_by_its_address(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ConfigError, match="OTEL_EXPORTER_OTLP_HEADERS"):
+        parse({"STREAM_TRACING_ENDPOINT": address}, tmp_path)

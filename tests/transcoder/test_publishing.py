@@ -14,11 +14,13 @@ from media.keys import INDEX, PLAYLIST, package_prefix
 from media.plan import Plan
 from media.playlists import START_AT_BEGINNING
 from media.publish import Publication, publication
+from media.settings import Settings
 from stores.catalog.sqlite import SqliteCatalog
 from stores.errors import NotFound, Unavailable
 from stores.objects.base import ObjectInfo
 from stores.objects.filesystem import FilesystemObjects
 from tests.domain.plans import make_commits, make_plan
+from transcoder.metrics import WorkerMetrics
 from transcoder.publishing import PLENTY_S, Publisher, write_files
 
 KEY = "v/m1/abc/720p/playlist.m3u8"
@@ -116,9 +118,10 @@ class Here:
     catalog: CountingCatalog
     plan: Plan
     publishers: list[Publisher]
+    metrics: WorkerMetrics
 
     def publisher(self, *, pause_s: float = NEVER_S) -> Publisher:
-        self.publishers.append(Publisher(self.objects, self.catalog, pause_s=pause_s))
+        self.publishers.append(Publisher(self.objects, self.catalog, self.metrics, pause_s=pause_s))
         return self.publishers[-1]
 
     async def commit(self, commits: Iterable[Commit]) -> None:
@@ -139,7 +142,7 @@ class Here:
 async def title(folder: Path, plan: Plan) -> AsyncIterator[Here]:
     objects = CountingObjects(folder / "objects")
     catalog = CountingCatalog(folder / "catalog.sqlite3")
-    here = Here(objects, catalog, plan, [])
+    here = Here(objects, catalog, plan, [], WorkerMetrics(Settings()))
     asset = Asset("m1", "u", "t", "", AssetType.VIDEO, Status.QUEUED, 1, 1)
     try:
         await catalog.create(asset)
