@@ -11,10 +11,10 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run up-aws-local test chaos debug check format bench bench-origin bench-cdn bench-scaling bench-cache sim load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench tools-deploy check-deploy clean
+.PHONY: help run run-api run-worker up-aws-local test test-coverage chaos debug check lint build format bench bench-origin bench-cdn bench-scaling bench-cache bench-stores sim capacity load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench tools-deploy check-deploy clean
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 18
 
 run: setup  ## start the service; FILE=clip.mp4 also uploads that clip
 	@set -- up; [ -z "$$FILE" ] || set -- up --upload "$$FILE"; exec $(BIN)/headrace "$$@"
@@ -23,10 +23,27 @@ up-aws-local: setup-aws-local  ## the same on local S3, DynamoDB and Redis serve
 	@set --; [ -z "$$FILE" ] || set -- --upload "$$FILE"; \
 		exec $(BIN)/python -m deployments.aws_local "$$@" $(ARGS)
 
+run-api: setup  ## API, origin and player page without a worker
+	@exec $(BIN)/headrace serve
+
+run-worker: setup  ## a worker beside run-api; as many as you like
+	@exec $(BIN)/headrace worker
+
 # Most tests wait more than they compute, so two processes fit on two cores. Some tests alone, named
 # by ARGS, run in one, where a debugger works.
 test: setup-dev tools-test setup-aws-local $(TERRAFORM)/.installed tests/node_modules/.installed  ## run all tests; ARGS="tests/cli -x" some
 	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadgroup)
+
+# Of the processes that the tests start, too. What native/ does is not seen; ARGS as for `test`.
+COVERAGE := $(CURDIR)/build/coverage
+test-coverage: export COVERAGE_FILE := $(COVERAGE)/data
+test-coverage: setup-dev tools-test setup-aws-local tests/node_modules/.installed  ## the tests, and which lines they ran: a table, and build/coverage/html
+	@rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
+	@status=0; $(BIN)/python -m coverage run -m pytest \
+		$(if $(ARGS),$(ARGS),-n 2 --dist loadgroup) || status=$$?; \
+		$(BIN)/python -m coverage combine --quiet && \
+		$(BIN)/python -m coverage html --quiet --directory $(COVERAGE)/html && \
+		$(BIN)/python -m coverage report && exit $$status
 
 chaos: setup-dev tools-test setup-aws-local  ## kill, freeze, part and starve installations; ARGS="--only s3 --seed 1" some
 	@$(BIN)/python -m tests.chaos $(ARGS)
@@ -48,10 +65,18 @@ check: setup-dev  ## format, lint, types, stubs, import contracts, the player pa
 check-deploy: setup-dev tools-test tools-deploy setup-aws-local $(TERRAFORM)/.installed  ## build and run what deployments/ has; ARGS="-k image" some
 	@$(BIN)/python -m pytest tests/deployments -m deploy $(ARGS)
 
+lint: check  ## check, under another name
+
 format:  ## let ruff and the player page's formatter rewrite what they can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	cd $(PLAYER) && npm run --silent format
+
+# The wheel is built from the source distribution, so that both are known to be whole.
+build: setup-dev  ## dist/: wheel and source distribution
+	@rm -rf dist && mkdir -p build && $(BIN)/python -P -m build --no-isolation --outdir dist . >build/build.log 2>&1 || \
+		{ cat build/build.log >&2; exit 1; }
+	@ls dist
 
 bench: setup-dev tools-test  ## speed of transcoding beside ffmpeg, and time to playable
 	@$(BIN)/python -m bench.transcode
@@ -67,6 +92,12 @@ bench-scaling: setup-dev tools-test  ## one title over one and two workers of on
 
 bench-cache: setup-dev  ## the origin's cache policies on replayed requests
 	@$(BIN)/python -m bench.cache
+
+capacity: setup-dev  ## deployments/capacity.md from what the benches measured
+	@$(BIN)/python -m bench.capacity
+
+bench-stores: setup-dev tools-bench  ## what a title asks of its workers, S3, DynamoDB and Redis
+	@$(BIN)/python -m bench.capacity.stores
 
 sim: setup-dev  ## what up to a hundred million viewers need; after bench-origin
 	@$(BIN)/python -m bench.sim

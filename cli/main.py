@@ -4,6 +4,7 @@ Each subcommand that runs a part of the service imports it when it is called: co
 take time to load, and `--help` and the client commands need none of them.
 """
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,22 @@ app = typer.Typer(
     epilog="Start with [bold]headrace up[/]; then open the page that it names, or "
     "[bold]headrace upload clip.mp4 --watch[/] in another terminal.",
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print(f"headrace {version('headrace')}")
+        raise typer.Exit
+
+
+@app.callback()
+def headrace(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell it and exit."),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command(rich_help_panel=RUN)

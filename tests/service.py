@@ -16,6 +16,7 @@ import psutil
 
 COMMAND = (sys.executable, "-P", "-m", "cli.main")
 DEADLINE_S = 60.0
+KEPT = ("PATH", "HOME", "COVERAGE_PROCESS_CONFIG")  # the last is of `make test-coverage`
 POLL_S = 0.02
 
 
@@ -56,7 +57,7 @@ class Service:
 
 
 def environment(directory: Path, port: int, **variables: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     own = {"STREAM_SERVER_PORT": str(port), "STREAM_DATA_DIR": str(directory / "data")}
     return {**kept, **own, **variables}
 
