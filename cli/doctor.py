@@ -19,6 +19,7 @@ from rich.table import Table
 
 import native
 from cli.doctor_playback import playback_traits
+from cli.doctor_titles import title_traits
 from media.settings import AwsSettings, DataSettings, ServerSettings, Settings
 from server.app import PLAYER_PAGE
 from stores.errors import Unavailable
@@ -40,7 +41,7 @@ def create(settings: Settings, console: Console) -> None:
     asyncio.run(_create(settings, console))
 
 
-def examine(settings: Settings, console: Console) -> bool:
+def examine(settings: Settings, console: Console, *, titles: bool = False) -> bool:
     """Print the table; True if everything needed is there."""
     with console.status("examining"):
         findings = [
@@ -50,6 +51,7 @@ def examine(settings: Settings, console: Console) -> bool:
             *_stores(settings),
             *_clock(settings.aws),
             *playback_traits(settings),
+            *(title_traits(settings) if titles else ()),
             _disk(settings.data.dir),
         ]
     table = Table(box=None, pad_edge=False)

@@ -16,8 +16,12 @@ def doctor(
     create: Annotated[
         bool, typer.Option("--create", help="First make the buckets and tables that are missing.")
     ] = False,
+    titles: Annotated[
+        bool, typer.Option("--titles", help="Also look for the package of every ready title.")
+    ] = False,
 ) -> None:
-    """Tell what is installed, which encoders open, which stores answer.
+    """Tell what is installed, which encoders open, which stores answer and how they are set up,
+    and whether the CDN opens what this service signs.
 
     Exits with 1 when something is missing that the service cannot do without. With --create it
     makes what a new installation lacks and changes nothing of what exists.
@@ -30,7 +34,7 @@ def doctor(
             doctor.create(settings, console)
     except StoreError as error:
         fail(str(error))
-    if not doctor.examine(settings, console):
+    if not doctor.examine(settings, console, titles=titles):
         raise typer.Exit(FAILED)
 
 

@@ -57,6 +57,7 @@ if [ "$purpose" = test ]; then  # the tests call these by name
     need chromium chromium
     need njs njs
     need faketime faketime
+    need sqlite3 sqlite3
     need nginx nginx
     need wrk wrk
     need_nginx_module
