@@ -1,11 +1,13 @@
 """Contestants that start together, in threads or in processes, round after round."""
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier as ProcessBarrier
 from typing import TypeVar
+
+from tests.stores.forks import forks, in_environment
 
 R = TypeVar("R")
 
@@ -49,7 +51,7 @@ def _run(contestant: Callable[[int], R], number: int) -> R:
 def _pool(runners: str, count: int) -> Executor:
     if runners == "threads":
         return ThreadPoolExecutor(count, initializer=_line_up, initargs=(threading.Barrier(count),))
-    spawn = get_context("spawn")
+    line_up = (dict(os.environ), _line_up, forks.Barrier(count))
     return ProcessPoolExecutor(
-        count, mp_context=spawn, initializer=_line_up, initargs=(spawn.Barrier(count),)
+        count, mp_context=forks, initializer=in_environment, initargs=line_up
     )

@@ -1,19 +1,20 @@
 """Processes that are killed with SIGKILL while they work."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
+
+from tests.stores.forks import forks, in_environment
 
 
 @contextmanager
 def victim(work: Callable[[Connection], None]) -> Iterator[Connection]:
     """Runs `work(connection)` in a process that is dead when the block has ended."""
-    spawn = get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=work, args=(theirs,))
+    ours, theirs = forks.Pipe()
+    process = forks.Process(target=in_environment, args=(dict(os.environ), work, theirs))
     process.start()
     theirs.close()
     try:
