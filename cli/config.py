@@ -164,7 +164,8 @@ class _Layers:
         key = ".".join(path)
         origin = self.variables.get(path[:2], self.file_name)
         if details["type"] == "extra_forbidden":
-            similar = _similar(key, [*_keys(Settings), *_item_keys()])
+            sections = ((name,) for name in Settings.model_fields)
+            similar = _similar(key, [*_keys(Settings), *_item_keys(), *sections])
             hint = f"; did you mean {'.'.join(similar)}?" if similar else ""
             return f"{key} (from {origin}): no such key{hint}"
         return f"{key}{_shown(path, details)} (from {origin}): {_expectation(details)}"

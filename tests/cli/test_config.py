@@ -113,6 +113,11 @@ def test_lists_and_mappings_in_the_environment_are_json_or_yaml(tmp_path: Path) 
             "server.prot (from config.yaml): no such key; did you mean server.port?",
         ),
         ("port: 80", {}, "port (from config.yaml): no such key; did you mean server.port?"),
+        (
+            "wroker: {concurrency: 2}",
+            {},
+            "wroker (from config.yaml): no such key; did you mean worker?",
+        ),
         ("zebra: 80", {}, "zebra (from config.yaml): no such key"),
         (
             "",
