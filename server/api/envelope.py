@@ -16,6 +16,9 @@ from stores import tracing
 UNTRACED = frozenset({"/health", "/ready", "/metrics"})  # asked every few seconds
 DISCARD_S = 1.0  # for the rest of a refused body
 
+MAX_LOGGED = 200  # characters of a path
+
+_TOKEN = re.compile("/t/[^/]+")  # what was meant for an origin opens a title there
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _log = structlog.get_logger("server.api")
@@ -106,7 +109,7 @@ class _Exchange:
         _log.info(
             "request",
             method=self._scope["method"],
-            path=self._scope["path"],
+            path=_TOKEN.sub("/t/(token)", self._scope["path"])[:MAX_LOGGED],
             status=self._status,
             ms=round(duration_s * 1000, 1),
             client=(self._scope.get("client") or ("", 0))[0],

@@ -13,11 +13,11 @@ from tests.server.api.service import metric
 SECRET = "postgres://user:password@internal"
 
 
-def exchange(app: ASGIApp, metrics: Metrics) -> list[Message]:
+def exchange(app: ASGIApp, metrics: Metrics, path: str = "/x") -> list[Message]:
     scope: dict[str, Any] = {
         "type": "http",
         "method": "GET",
-        "path": "/x",
+        "path": path,
         "headers": [(b"x-request-id", b"r-1")],
         "client": ("127.0.0.1", 1),
     }
@@ -62,3 +62,23 @@ def test_error_after_the_answer_has_begun_is_left_to_the_server() -> None:
     with capture_logs() as logs, pytest.raises(ZeroDivisionError):
         exchange(fails_late, Metrics(None))
     assert [entry["event"] for entry in logs] == ["request failed", "request"]
+
+
+async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        ("/api/v1/media/a", "/api/v1/media/a"),
+        ("/t/secret/v/a/b/index.m3u8", "/t/(token)/v/a/b/index.m3u8"),
+        ("/x//t/secret", "/x//t/(token)"),
+        ("/" + "x" * 9999, "/" + "x" * 199),
+    ],
+)
+def test_path_is_logged_without_a_token_and_not_without_end(path: str, logged: str) -> None:
+    with capture_logs() as logs:
+        exchange(answers, Metrics(None), path)
+    assert [entry["path"] for entry in logs] == [logged]

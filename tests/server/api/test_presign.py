@@ -57,6 +57,10 @@ def test_presigned_upload_becomes_a_queued_title(server: Server, client: httpx.C
 
     stored = put_as_to_s3(presigned, b"bytes")
     assert (stored.status_code, stored.content) == (200, b"")
+    (signature,) = parse_qs(urlsplit(presigned["url"]).query)["signature"]
+    log = (server.data.parent / "server.log").read_text()
+    assert f"/api/v1/upload/{presigned['id']}" in log
+    assert signature not in log
     assert re.fullmatch(r'"[^"]+"', stored.headers["ETag"])
 
     media = confirm(client, presigned["id"]).json()
