@@ -15,7 +15,7 @@ import httpx
 from media.keys import media_prefix
 from media.settings import Settings
 from server.cloudfront import COOKIE_PREFIX, load_cloudfront_key
-from server.tokens import TokenKeys, issue, load_keys
+from server.tokens import KEYS_FILE, TokenKeys, issue, load_keys
 from stores.trait import Trait
 
 LIFETIME_S = 300
@@ -51,11 +51,10 @@ def playback_traits(settings: Settings) -> Iterator[Trait]:
 def _probes(settings: Settings, media_url: str) -> Iterator[_Probe]:
     """Each of an object of its own: a cache may keep an answer."""
     yield _Probe("CDN, without a token", f"/{_object()}", 403, _CLOSED)
-    keys = load_keys(settings.signing, settings.data.dir)
     if settings.signing.mode == "token":
         stranger = TokenKeys({UNKNOWN_KID: secrets.token_bytes(32)})
         yield _Probe("CDN, key of a stranger", _with_token(stranger), 403, _CLOSED)
-        for kid, secret in keys.secrets.items():
+        for kid, secret in _secrets(settings).items():
             path = _with_token(TokenKeys({kid: secret}))
             yield _Probe(f"CDN, key {kid}", path, 404, _UNKNOWN_KEY.format(kid=kid))
         return
@@ -81,6 +80,13 @@ _UNKNOWN_KEY = (
     "deployed; if it is there, put what the distribution sends as X-Origin-Verify into "
     "origin.secrets of the origins"
 )
+
+
+def _secrets(settings: Settings) -> dict[str, bytes]:
+    """None before the first start has made one: this only looks."""
+    if not settings.signing.keys and not (settings.data.dir / KEYS_FILE).exists():
+        return {}
+    return load_keys(settings.signing, settings.data.dir).secrets
 
 
 def _object() -> str:

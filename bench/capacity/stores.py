@@ -1,6 +1,8 @@
 """What one title asks of its workers, of S3, DynamoDB and Redis, from the upload until it is ready:
 counted by a proxy before the first two, and by Redis itself."""
 
+import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -13,18 +15,26 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from bench.origin.peers import free_port
 from bench.processes import TreeUsage
 from bench.scaling import process
-from bench.transcode import RESULTS, USER, make_source, wait_for_title, wait_until_ready
+from bench.transcode import RESULTS, USER, make_source, wait_until_ready
 from deployments.aws_local.estate import environment, new_signing_key
 from deployments.aws_local.servers import AwsServer, RedisServer, ministack, redis, seaweed
 
 RESULT = RESULTS / "stores.json"
 SECONDS = 60
+LOOK_EVERY_S = 1
+COMMANDS = "total_commands_processed"
+SIZE_OF_KEYS = """local size = 0
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  size = size + redis.call('MEMORY', 'USAGE', key)
+end
+return size"""
 TEMPLATE = Path(__file__).with_name("stores.conf")
 NAME = "capacity"
 
@@ -40,10 +50,10 @@ class Asked:
     s3: Mapping[str, int]  # requests by method
     dynamodb: Mapping[str, int]  # requests by operation
     redis_commands: int
-    redis_bytes: int  # of memory at its most, above that of an empty queue
+    redis_bytes: int  # of its keys, which stay for a while
 
 
-def measure(seconds: int = SECONDS) -> Asked:
+def measure(seconds: int) -> Asked:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         make_source(folder / "source.mp4", seconds)
@@ -116,16 +126,16 @@ def _counting(folder: Path, s3: AwsServer, dynamodb: AwsServer) -> Iterator[_Pro
 
 def _asked(url: str, source: Path, worker: int, proxy: _Proxy, jobs: RedisServer) -> Asked:
     with httpx.Client(base_url=url, headers=USER, timeout=60) as client:
-        before, idle = proxy.counts(), _redis_info(jobs)
+        before, commands, size = proxy.counts(), _redis_commands(jobs), _redis_bytes(jobs)
         with TreeUsage(worker) as tree:
             with source.open("rb") as file:
                 answer = client.post("/api/v1/upload", files={"file": (source.name, file)})
             answer.raise_for_status()
-            wait_for_title(client, answer.json()["id"], time.monotonic())
-        after, done = proxy.counts(), _redis_info(jobs)
-        title = client.get(f"/api/v1/media/{answer.json()['id']}").json()
+            looks, title = _until_ready(client, answer.json()["id"])
+        after = proxy.counts()
     seconds = round(title["duration_s"])
     asked = {port: dict(after[port] - before[port]) for port in after}
+    asked[proxy.dynamodb_port]["GetItem"] -= looks
     return Asked(
         date=str(date.today()),
         seconds=seconds,
@@ -133,21 +143,43 @@ def _asked(url: str, source: Path, worker: int, proxy: _Proxy, jobs: RedisServer
         stored_bytes=round(sum(r["average_bit_rate"] for r in title["renditions"]) * seconds / 8),
         s3=asked[proxy.s3_port],
         dynamodb=asked[proxy.dynamodb_port],
-        redis_commands=done["total_commands_processed"] - idle["total_commands_processed"],
-        redis_bytes=done["used_memory_peak"] - idle["used_memory"],
+        redis_commands=_redis_commands(jobs) - commands,
+        redis_bytes=_redis_bytes(jobs) - size,
     )
 
 
-def _redis_info(server: RedisServer) -> dict[str, int]:
-    command = ["redis-cli", "-h", server.host, "-p", str(server.port), "info"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    lines = (line.strip().partition(":") for line in text.splitlines())
-    return {name: int(value) for name, _, value in lines if value.isdigit()}
+def _until_ready(client: httpx.Client, media_id: str) -> tuple[int, dict[str, Any]]:
+    """How often it was looked at, each time by one GetItem; and the title."""
+    for looks in itertools.count(1):
+        title = client.get(f"/api/v1/media/{media_id}").json()
+        if title["status"] == "ready":
+            return looks, title
+        if title["status"] == "failed":
+            sys.exit(f"the title failed: {title['error']}")
+        time.sleep(LOOK_EVERY_S)
+    raise AssertionError
+
+
+def _redis_commands(server: RedisServer) -> int:
+    lines = _redis(server, "info", "stats").splitlines()
+    return int(dict(line.split(":", 1) for line in lines if ":" in line)[COMMANDS])
+
+
+def _redis_bytes(server: RedisServer) -> int:
+    return int(_redis(server, "eval", SIZE_OF_KEYS, "0"))
+
+
+def _redis(server: RedisServer, *words: str) -> str:
+    command = ["redis-cli", "-h", server.host, "-p", str(server.port), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="headrace-bench-stores", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=SECONDS, help="length of the title (60)")
+    asked = measure(parser.parse_args().seconds)
     RESULTS.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(asdict(measure()), indent=1))
+    RESULT.write_text(json.dumps(asdict(asked), indent=1))
     print(RESULT.read_text())
 
 

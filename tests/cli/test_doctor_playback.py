@@ -1,15 +1,22 @@
 """Against `headrace origin` behind CloudFront's own function in nginx."""
 
 import base64
+import threading
 from collections.abc import Iterator
+from http.cookies import SimpleCookie
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.cdn.tiers import KEYS, SECRET, Tiers, tiers
 from cli.doctor_playback import playback_traits
-from media.settings import OriginSettings, Settings, SigningSettings
+from media.settings import DataSettings, OriginSettings, Settings, SigningSettings
 from stores.trait import Trait
+from tests.server.test_cloudfront import P256, decoded, pem_of, verify
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +58,54 @@ def test_origin_that_does_not_answer_is_told(tmp_path: Path) -> None:
     traits = found("http://127.0.0.1:1", k=SECRET.encode())
     assert not any(trait.ok for trait in traits.values())
     assert traits["CDN, key k"].found.startswith("no answer")
+
+
+def test_doctor_makes_no_key(tmp_path: Path) -> None:
+    settings = Settings(
+        data=DataSettings(dir=tmp_path / "data"), origin=OriginSettings(publicurl="http://[::1]:1")
+    )
+    assert len(list(playback_traits(settings))) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+class Signed(BaseHTTPRequestHandler):
+    """Opens to whoever has signed with P256, by query or by cookies, as CloudFront does."""
+
+    def do_GET(self) -> None:
+        cookies = SimpleCookie(self.headers.get("Cookie", ""))
+        given = dict(parse_qsl(urlsplit(self.path).query))
+        given |= {name.removeprefix("CloudFront-"): each.value for name, each in cookies.items()}
+        self.send_response(404 if self.opens(given) else 403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def opens(self, given: dict[str, str]) -> bool:
+        try:
+            verify(P256, decoded(given["Signature"]), decoded(given["Policy"]))
+        except (KeyError, InvalidSignature):
+            return False
+        return given["Key-Pair-Id"] == "K2" and given["Hash-Algorithm"] == "SHA256"
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("mode", ["cloudfront-cookie", "cloudfront-url"])
+def test_key_of_signed_playback_is_asked_for(mode: str) -> None:
+    def key(private: ec.EllipticCurvePrivateKey) -> Trait:
+        signing = {"mode": mode, "cloudfrontkeyid": "K2", "cloudfrontkey": pem_of(private)}
+        settings = Settings(
+            origin=OriginSettings(publicurl=f"http://127.0.0.1:{server.server_port}"),
+            signing=SigningSettings.model_validate(signing),
+        )
+        closed, found = playback_traits(settings)
+        assert (closed.what, closed.ok) == ("CDN, without a token", True)
+        return found
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Signed) as server:
+        threading.Thread(target=server.serve_forever).start()
+        assert key(P256).ok
+        other = key(ec.generate_private_key(ec.SECP256R1()))
+        assert (other.what, other.ok) == ("CDN, key K2", False)
+        assert "key group" in other.remedy
+        server.shutdown()
