@@ -9,12 +9,11 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes, TaskImpl
+from granian.constants import HTTPModes, Interfaces, Loops, TaskImpl
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from cli.answering import answer_at_once
 from cli.config import ConfigError, load_settings
 from cli.listening import GENERATIONS, OriginServer, Seat
 from cli.logs import configure_logging
@@ -24,7 +23,7 @@ from server.app import PLAYER_PAGE, create_api_app, create_app
 from server.cloudfront import load_cloudfront_key
 from server.origin.app import create_origin
 from server.origin.board import Board
-from server.origin.rsgi import OriginRSGI
+from server.origin.http1 import OriginHTTP
 from server.origin.system import PATHS, System
 from server.tokens import load_keys
 from stores.processes import die_with_parent
@@ -59,34 +58,37 @@ def serve(role: Role, settings: Settings, *, colour: bool | None) -> None:
     allow_many_connections()
     if role is Role.ORIGIN:
         board = Board(GENERATIONS * settings.origin.processes)
-        loader: partial[Any] = partial(_load_origin, board, os.getpid(), colour)
+        server = OriginServer(role, workers=settings.origin.processes, **_common(settings))
+        server.serve_origins(partial(_load_origin, board, os.getpid(), colour))
     else:
-        loader = partial(_load, role, os.getpid(), colour)
-    _granian(role, settings).serve(target_loader=loader, wrap_loader=False)
+        loader: partial[Any] = partial(_load, role, os.getpid(), colour)
+        _granian(role, settings).serve(target_loader=loader, wrap_loader=False)
+
+
+def _common(settings: Settings) -> dict[str, Any]:
+    return {
+        "address": settings.server.host,
+        "port": settings.server.port,
+        "loop": Loops.uvloop,
+        "websockets": False,
+        "log_level": LogLevels.info if settings.log.level == "debug" else LogLevels.error,
+        "log_dictconfig": GRANIAN_LOGGING,
+        "workers_kill_timeout": STOP_TIMEOUT_S,
+    }
 
 
 def _granian(role: Role, settings: Settings) -> MPServer:
-    origin = role is Role.ORIGIN
     read_timeout_ms = round(settings.server.readtimeout.total_seconds() * 1000)
-    return (OriginServer if origin else MPServer)(
+    return MPServer(
         role,
-        address=settings.server.host,
-        port=settings.server.port,
-        workers=settings.origin.processes if origin else 1,
-        interface=Interfaces.RSGI if origin else Interfaces.ASGI,
-        runtime_mode=RuntimeModes.st if origin else RuntimeModes.auto,
-        loop=Loops.uvloop,
-        # Skips one turn of the event loop per request; Python 3.12 took away what it needs.
-        task_impl=TaskImpl.rust if origin and sys.version_info < (3, 12) else TaskImpl.asyncio,
+        interface=Interfaces.ASGI,
+        task_impl=TaskImpl.asyncio,
         http=HTTPModes.http1,
-        websockets=False,
         backpressure=settings.server.connections,
         http1_settings=HTTP1Settings(
             header_read_timeout=read_timeout_ms, max_buffer_size=MAX_HEAD_BYTES
         ),
-        log_level=LogLevels.info if settings.log.level == "debug" else LogLevels.error,
-        log_dictconfig=GRANIAN_LOGGING,
-        workers_kill_timeout=STOP_TIMEOUT_S,
+        **_common(settings),
     )
 
 
@@ -110,15 +112,14 @@ def _application(role: Role, settings: Settings) -> object:
             raise AssertionError(role)
 
 
-def _load_origin(board: Board, parent: int, colour: bool | None, seat: Seat) -> OriginRSGI:
+def _load_origin(board: Board, parent: int, colour: bool | None, seat: Seat) -> OriginHTTP:
     settings = _begin(parent, colour)
     objects = open_objects(settings)
     keys = load_keys(settings.signing, settings.data.dir)
     origin = create_origin(objects, keys, settings, beside=PATHS)
     board.join(seat.number)
     system = System(settings.app, origin, objects, board)
-    application = OriginRSGI(origin, objects, system, seat.leave)
-    answer_at_once(application.answer)
+    application = OriginHTTP(origin, objects, system, settings.server)
     _finish_loading()
     return application
 

@@ -21,7 +21,9 @@ cdef class Response:
     cdef readonly list headers           # of (str, str); shared, not to be changed
     cdef readonly bytes body
     cdef list _raw_headers
+    cdef bytes _head
 
+    cdef bytes head(self)
     cpdef Response without_body(self)
 
 
@@ -63,5 +65,6 @@ cdef class Core:
     cdef tuple _secrets                  # that prove a CDN, of str
     cdef frozenset _beside               # paths of no object, answered elsewhere; they are a Miss
 
+    cpdef respond(self, Request request, double now_s)
     cdef str _open(self, Request request, double now_s)
     cdef bint _trusts(self, Request request)

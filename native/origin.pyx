@@ -5,6 +5,8 @@ to be fetched first. Nothing is looked up before the token in the path opens tha
 said before a request comes is built once per object: on a hit no header is formatted.
 """
 
+from http import HTTPStatus
+
 cimport cython
 
 from cpython.unicode cimport PyUnicode_1BYTE_DATA, PyUnicode_GET_LENGTH
@@ -66,10 +68,20 @@ cdef class Response:
             ]
         return self._raw_headers
 
+    cdef bytes head(self):
+        """The status line and these header lines of HTTP/1.1; more may follow them."""
+        if self._head is None:
+            self._head = "".join([
+                f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n",
+                *(f"{name}: {value}\r\n" for name, value in self.headers),
+            ]).encode("ascii")
+        return self._head
+
     cpdef Response without_body(self):
-        cdef Response head = Response(self.status, self.headers)
-        head._raw_headers = self._raw_headers
-        return head
+        cdef Response bare = Response(self.status, self.headers)
+        bare._head = self._head
+        bare._raw_headers = self._raw_headers
+        return bare
 
 
 @cython.final
@@ -262,7 +274,7 @@ cdef class Core:
         self.objects = policy(budget_bytes, largest_bytes)
         self.missing = LruCache(MISSING_BUDGET_BYTES, MISSING_BUDGET_BYTES)
 
-    def respond(self, Request request not None, double now_s):
+    cpdef respond(self, Request request, double now_s):
         if request.method != "GET" and not request.is_head:
             return PREFLIGHT if request.method == "OPTIONS" else METHOD_NOT_ALLOWED
         cdef str key = self._open(request, now_s)

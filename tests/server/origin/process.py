@@ -1,4 +1,5 @@
-"""What the Granian processes of these tests serve: each shell over a store on disk.
+"""What the server processes of these tests serve: each shell over a store on disk. As a program
+it is the HTTP/1.1 shell, on the port and with as many processes as it is told.
 
 <root>/objects    the store
 <root>/reads      a line per object read
@@ -9,17 +10,20 @@
 
 import asyncio
 import os
+import sys
 import time
+from functools import partial
 from pathlib import Path
 
+from granian.constants import Loops
 from pydantic import SecretStr
 
-from cli.answering import answer_at_once
+from cli.listening import GENERATIONS, OriginServer, Seat
 from media.settings import DataSettings, OriginSettings, Settings
 from server.origin.app import Origin, create_origin
 from server.origin.asgi import OriginASGI
 from server.origin.board import Board
-from server.origin.rsgi import OriginRSGI
+from server.origin.http1 import OriginHTTP
 from server.origin.system import PATHS, System
 from server.tokens import TokenKeys
 from stores.errors import Unavailable
@@ -59,18 +63,26 @@ def _origin(root: Path, objects: ObjectStore) -> Origin:
     return create_origin(objects, KEYS, SETTINGS.model_copy(update=changed), beside=PATHS)
 
 
-def rsgi() -> OriginRSGI:
+def http1(board: Board, seat: Seat) -> OriginHTTP:
     root = Path(os.environ[ROOT])
     objects = WatchedObjects(root)
     origin = _origin(root, objects)
-    board = Board(1)
-    board.join(0)
-    system = System(SETTINGS.app, origin, objects, board)
-    application = OriginRSGI(origin, objects, system, lambda: None)
-    answer_at_once(application.answer)
-    return application
+    board.join(seat.number)
+    return OriginHTTP(
+        origin, objects, System(SETTINGS.app, origin, objects, board), SETTINGS.server
+    )
 
 
 def asgi() -> OriginASGI:
     root = Path(os.environ[ROOT])
     return OriginASGI(_origin(root, WatchedObjects(root)))
+
+
+def main(port: int, processes: int) -> None:
+    board = Board(GENERATIONS * processes)
+    server = OriginServer("test", port=port, workers=processes, loop=Loops.uvloop)
+    server.serve_origins(partial(http1, board))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

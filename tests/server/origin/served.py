@@ -136,18 +136,12 @@ def listeners(pid: int, port: int) -> int:
 
 
 @contextlib.contextmanager
-def granian(interface: str, root: Path, *, workers: int = 1) -> Iterator[Server]:
+def serving(shell: str, root: Path, *, workers: int = 1) -> Iterator[Server]:
+    """`http1` or `asgi`."""
     port = free_port()
-    arguments = ["--workers", str(workers)]
-    arguments += ["--interface", interface, "--port", str(port), "--http", "1", "--no-ws"]
-    arguments += ["--loop", "uvloop", "--http1-buffer-size", "65536", "--factory"]
     with (root / "log").open("wb") as log:
         process = subprocess.Popen(
-            [
-                Path(sys.executable).with_name("granian"),
-                *arguments,
-                f"{__package__}.process:{interface}",
-            ],
+            _http1(port, workers) if shell == "http1" else _granian(port, workers),
             env={**os.environ, ROOT: str(root)},
             cwd=Path(__file__).parents[3],
             stdout=log,
@@ -170,3 +164,14 @@ def granian(interface: str, root: Path, *, workers: int = 1) -> Iterator[Server]
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _http1(port: int, workers: int) -> list[str]:
+    return [sys.executable, "-m", f"{__package__}.process", str(port), str(workers)]
+
+
+def _granian(port: int, workers: int) -> list[str]:
+    command = [str(Path(sys.executable).with_name("granian")), f"{__package__}.process:asgi"]
+    command += ["--workers", str(workers), "--interface", "asgi", "--port", str(port)]
+    command += ["--http", "1", "--no-ws", "--loop", "uvloop", "--http1-buffer-size", "65536"]
+    return [*command, "--factory"]

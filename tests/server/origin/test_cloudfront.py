@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.origin.process import SECRETS
-from tests.server.origin.served import FINAL, SEGMENT, Answer, Server, granian, put
+from tests.server.origin.served import FINAL, SEGMENT, Answer, Server, put, serving
 
 MAX_HEAD_BYTES = 20_480  # of a request and of an answer
 COMPRESSIBLE_BYTES = range(1_000, 10_000_001)
@@ -260,7 +260,7 @@ def test_every_origin_tells_the_same_etag(server: Server, tmp_path: Path) -> Non
     name = "720p/00003-0123456789abcdef.m4s"
     server.store(name, SEGMENT)
     asyncio.run(put(tmp_path, {name: SEGMENT}))
-    with granian("rsgi", tmp_path) as other:
+    with serving("http1", tmp_path) as other:
         answers = [each.ask(f"/v/m1/1/{name}", AS_CLOUDFRONT) for each in (server, other)]
     assert answers[0].status == 200
     assert len({answer.headers["etag"] for answer in answers}) == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from media.keys import segment_name
-from tests.server.origin.served import fetch, granian, wait_until
+from tests.server.origin.served import fetch, serving, wait_until
 
 PROCESSES = 4
 BODY = b"segment" * 20_000
@@ -19,7 +19,7 @@ def test_hundred_clients_of_four_processes_read_a_cold_object_few_times(
 ) -> None:
     if disk:
         (tmp_path / "disk").touch()
-    with granian("rsgi", tmp_path, workers=PROCESSES) as server:
+    with serving("http1", tmp_path, workers=PROCESSES) as server:
         path = server.store(NAME, BODY)
 
         async def ask_at_once() -> list[bytes]:

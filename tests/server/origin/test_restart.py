@@ -1,6 +1,8 @@
 """Origins that are replaced while they are in use."""
 
 import asyncio
+import contextlib
+import http.client
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ import httpx
 from media.settings import SigningSettings
 from server.tokens import issue, load_keys
 from stores.objects.filesystem import FilesystemObjects
-from tests.server.origin.served import Server, granian, listeners, wait_until
+from tests.server.origin.served import listeners, serving, wait_until
 from tests.server.origin.visitors import Visitors
 from tests.service import free_port, living, started, until
 
@@ -92,16 +94,18 @@ def test_new_origin_takes_over_the_port_of_the_old_one(tmp_path: Path) -> None:
 
 
 def test_request_under_way_is_answered_before_the_process_ends(tmp_path: Path) -> None:
-    with granian("rsgi", tmp_path) as server:
+    with serving("http1", tmp_path) as server:
         path = server.store("720p/late.m4s", BODY)
 
         async def ask() -> bytes:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            with server.holding():
+            other = http.client.HTTPConnection("127.0.0.1", server.port)
+            with contextlib.closing(other), server.holding():
                 writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
                 await asyncio.to_thread(wait_until, lambda: server.reads("720p/late.m4s"), "a read")
+                assert not says_goodbye(other)
                 server.process.terminate()
-                await asyncio.to_thread(wait_until, lambda: says_goodbye(server), "the farewell")
+                await asyncio.to_thread(wait_until, lambda: says_goodbye(other), "the farewell")
             answer = await reader.read()
             writer.close()
             await writer.wait_closed()
@@ -114,5 +118,8 @@ def test_request_under_way_is_answered_before_the_process_ends(tmp_path: Path) -
         assert server.process.wait(60) == 0
 
 
-def says_goodbye(server: Server) -> bool:
-    return server.ask("/t/").headers.get("connection") == "close"
+def says_goodbye(connection: http.client.HTTPConnection) -> bool:
+    connection.request("GET", "/t/")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.headers.get("connection") == "close"

@@ -8,13 +8,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.origin.stats import METRICS
-from tests.server.origin.served import Server, granian, wait_until
+from tests.server.origin.served import Server, serving, wait_until
 from tests.service import Service, started, until
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with granian("rsgi", tmp_path_factory.mktemp("system")) as server:
+    with serving("http1", tmp_path_factory.mktemp("system")) as server:
         yield server
 
 

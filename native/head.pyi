@@ -1,0 +1,3 @@
+from native.origin import Request
+
+def read_request(head: bytes) -> tuple[Request, bool] | int: ...
