@@ -11,7 +11,7 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run run-api run-worker up-aws-local test test-coverage chaos debug check lint build format bench bench-origin bench-cdn bench-scaling bench-cache bench-stores sim capacity load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench tools-deploy check-deploy clean
+.PHONY: help run run-api run-worker up-aws-local test test-coverage chaos debug check lint build format bench bench-origin bench-cdn bench-scaling bench-cache bench-stores sim capacity load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench tools-deploy check-deploy docker-build lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 18
@@ -78,6 +78,25 @@ build: setup-dev  ## dist/: wheel and source distribution
 		{ cat build/build.log >&2; exit 1; }
 	@ls dist
 
+# Docker where its engine answers, else buildah; either takes the bases that it has already.
+build_image = $(if $(shell docker info >/dev/null 2>&1 && echo yes),docker build,buildah build --format docker --layers)
+docker-build: TAG = dev
+docker-build:  ## images headrace/api, origin, worker and all; TAG=1.2 GPU=nvidia
+	@for target in api origin worker all; do \
+		$(build_image) --file deployments/docker/Dockerfile --target $$target \
+			--tag headrace/$$target:$(TAG) --build-arg GPU=$(GPU) \
+			--build-arg REVISION="$$(git rev-parse HEAD)" . || exit 1; \
+	done
+
+# What is locked stays as it is while pyproject.toml allows it: ARGS=--upgrade takes what is newest.
+lock: setup-dev  ## the versions and hashes that images are made of
+	@$(BIN)/python -m pip install --quiet uv==0.13.9
+	@cd deployments/docker && for lock in requirements=../../pyproject.toml build-requirements=build-requirements.txt; do \
+		UV_CUSTOM_COMPILE_COMMAND='make lock' $(CURDIR)/$(BIN)/uv pip compile --quiet --universal \
+			--python-version 3.11 --generate-hashes --no-annotate $(ARGS) \
+			--output-file "$${lock%%=*}.lock" "$${lock#*=}" >/dev/null || exit 1; \
+	done
+
 bench: setup-dev tools-test  ## speed of transcoding beside ffmpeg, and time to playable
 	@$(BIN)/python -m bench.transcode
 
@@ -97,7 +116,7 @@ capacity: setup-dev  ## deployments/capacity.md from what the benches measured
 	@$(BIN)/python -m bench.capacity
 
 bench-stores: setup-dev tools-bench  ## what a title asks of its workers, S3, DynamoDB and Redis
-	@$(BIN)/python -m bench.capacity.stores $(ARGS)
+	@$(BIN)/python -m bench.capacity.stores
 
 sim: setup-dev  ## what up to a hundred million viewers need; after bench-origin
 	@$(BIN)/python -m bench.sim
@@ -172,5 +191,5 @@ tests/node_modules/.installed: tests/package-lock.json | tools-run
 	@touch $@
 
 clean:  ## remove everything that was built; ./var with your media stays
-	rm -rf $(VENV) $(MINISTACK) $(TERRAFORM) build dist *.egg-info $(PLAYER)/dist $(PLAYER)/node_modules tests/node_modules
+	rm -rf $(VENV) $(MINISTACK) $(TERRAFORM) build *.egg-info $(PLAYER)/dist $(PLAYER)/node_modules tests/node_modules
 	find native -name '*.so' -delete
