@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 MINISTACK := .venv-ministack
 TERRAFORM := .venv-terraform
+CHECKOV := .venv-checkov
 BIN := $(VENV)/bin
 
 PLAYER := server/player
@@ -62,7 +63,7 @@ check: setup-dev  ## format, lint, types, stubs, import contracts, the player pa
 	$(BIN)/lint-imports
 	cd $(PLAYER) && npm run --silent check
 
-check-deploy: setup-dev tools-test tools-deploy setup-aws-local $(TERRAFORM)/.installed  ## build and run what deployments/ has; ARGS="-k image" some
+check-deploy: setup-dev tools-test tools-deploy setup-aws-local $(TERRAFORM)/.installed $(CHECKOV)/.installed  ## build and run what deployments/ has; ARGS="-k image" some
 	@$(BIN)/python -m pytest tests/deployments -m deploy $(ARGS)
 
 lint: check  ## check, under another name
@@ -170,6 +171,12 @@ $(TERRAFORM)/.installed: deployments/terraform_offline/requirements.txt | tools-
 	@$(TERRAFORM)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
+$(CHECKOV)/.installed: deployments/terraform_offline/checkov.txt | tools-run
+	@echo 'Installing checkov'
+	@test -x $(CHECKOV)/bin/python || $(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
 $(VENV)/.native: $(wildcard native/*.pyx native/*.pxd) setup.py $(VENV)/.installed
 	@echo 'Compiling the native modules'
 	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel "$$(nproc)"
@@ -191,5 +198,5 @@ tests/node_modules/.installed: tests/package-lock.json | tools-run
 	@touch $@
 
 clean:  ## remove everything that was built; ./var with your media stays
-	rm -rf $(VENV) $(MINISTACK) $(TERRAFORM) build *.egg-info $(PLAYER)/dist $(PLAYER)/node_modules tests/node_modules
+	rm -rf $(VENV) $(MINISTACK) $(TERRAFORM) $(CHECKOV) build *.egg-info $(PLAYER)/dist $(PLAYER)/node_modules tests/node_modules
 	find native -name '*.so' -delete

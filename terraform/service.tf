@@ -6,7 +6,7 @@ locals {
     STREAM_AWS_S3RAWBUCKET       = module.storage.names["raw"]
     STREAM_AWS_S3PROCESSEDBUCKET = module.storage.names["processed"]
     STREAM_AWS_S3ENCRYPTION      = "aws:kms"
-    STREAM_AWS_S3KMSKEY          = module.keys.arn
+    STREAM_AWS_S3KMSKEY          = module.keys.alias_arn
     STREAM_AWS_DYNAMODBTABLE     = module.catalog.table
     STREAM_AWS_CLOUDFRONTDOMAIN  = module.cdn.domain
     STREAM_REDIS_HOST            = module.queue.host

@@ -178,6 +178,17 @@ def _type(entry: dict[str, str] | None, rest: str) -> object:
     return ["set", kind[1]] if "Fn.tolist" in rest and isinstance(kind, list) else kind
 
 
+def _lines(found: Spec) -> str:
+    """As JSON, with a line for each type, so that a change shows which one it is of."""
+
+    def types(of: str) -> str:
+        lines = (f"{json.dumps(name)}: {json.dumps(spec)}" for name, spec in found[of].items())
+        return f"{json.dumps(of)}: {{\n" + ",\n".join(lines) + "\n}"
+
+    provider = f'"provider": {json.dumps(found["provider"])}'
+    return "{\n" + ",\n".join((provider, types("resources"), types("data"))) + "\n}\n"
+
+
 def named_types(folder: Path) -> list[tuple[str, str]]:
     """Which resources and data sources a configuration has."""
     texts = (path.read_text() for path in folder.rglob("*.tf"))
@@ -186,8 +197,7 @@ def named_types(folder: Path) -> list[tuple[str, str]]:
 
 def main(wheel: str) -> None:
     found = _found(_sources(wheel))
-    text = json.dumps(found, indent=0, separators=(",", ":"))
-    Path(__file__).with_name("aws.json").write_text(text + "\n")
+    Path(__file__).with_name("aws.json").write_text(_lines(found))
 
 
 def _sources(wheel: str) -> dict[str, str]:

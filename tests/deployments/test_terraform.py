@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cli.config import parse
 from media.settings import Settings
@@ -21,10 +22,9 @@ from tests.deployments.terraform import ROOT, SECRETS, Values, copied, plan, res
 CLOUDFRONT = ROOT / "deployments" / "cloudfront"
 FIGURES: dict[str, Any] = json.loads((CLOUDFRONT / "distribution.json").read_text())
 PROOF = ROOT / "bench" / "cdn"
-UNKNOWN = {  # until AWS has made it
-    "STREAM_AWS_S3KMSKEY": "arn:aws:kms:eu-central-1:444455556666:key/0",
-    "STREAM_REDIS_HOST": "master.headrace.cache.amazonaws.com",
-}
+# Until AWS has made it.
+UNKNOWN = {"STREAM_REDIS_HOST": "master.headrace-production.cache.amazonaws.com"}
+OVERLAY = ROOT / "deployments" / "kubernetes" / "overlays" / "production"
 
 pytestmark = pytest.mark.xdist_group("terraform")
 
@@ -262,13 +262,47 @@ def test_workers_run_on_spot_nodes_of_their_own(made: dict[str, Values]) -> None
     assert (general["capacity_type"], general["taint"]) == ("ON_DEMAND", [])
 
 
-def test_service_takes_its_settings(
-    planned: Values, made: dict[str, Values], tmp_path: Path
-) -> None:
+@pytest.fixture
+def taken(planned: Values, made: dict[str, Values], tmp_path: Path) -> Settings:
+    """What the service makes of its settings and secrets."""
     known = planned["output_changes"]["settings"]["after"]
     secrets = json.loads(made["aws_secretsmanager_secret_version.this"]["secret_string"])
-    taken = parse(UNKNOWN | known | secrets, tmp_path)
+    return parse(UNKNOWN | known | secrets, tmp_path)
+
+
+def test_service_takes_its_settings(taken: Settings) -> None:
     assert taken.media_url == "https://media.studio.example"
     assert list(taken.signing.keys) == [key["kid"] for key in SECRETS["signing_keys"]]
     assert len(taken.origin.secrets) == len(SECRETS["origin_secrets"])
     assert taken.redis.tls
+
+
+def test_overlay_names_what_is_made(taken: Settings, made: dict[str, Values]) -> None:
+    """The manifests of production are written before anything is there to be asked."""
+    config = yaml.safe_load((OVERLAY / "config.yaml").read_text())
+    aws = taken.model_dump()["aws"]
+    assert config["aws"] == {key: aws[key] for key in config["aws"]}
+    assert config["server"]["publicurl"] == taken.server.publicurl
+    assert config["redis"]["tls"] is taken.redis.tls
+    accounts = yaml.safe_load_all((OVERLAY / "service-accounts.yaml").read_text())
+    roles = {
+        each["metadata"]["name"]: each["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
+        for each in accounts
+    }
+    images = yaml.safe_load((OVERLAY / "kustomization.yaml").read_text())["images"]
+    repositories = {each["name"]: each["newName"] for each in images}
+    for process in ("api", "origin", "worker"):
+        role = made[f'module.identity.aws_iam_role.this["{process}"]']["name"]
+        assert roles[f"headrace-{process}"] == f"arn:aws:iam::444455556666:role/{role}"
+        repository = made[f'module.cluster.aws_ecr_repository.this["{process}"]']["name"]
+        assert repositories[f"headrace/{process}"].endswith(f".amazonaws.com/{repository}")
+
+
+def test_costs_of_this_environment_are_counted(made: dict[str, Values]) -> None:
+    budget = made["module.alarms.aws_budgets_budget.this"]
+    assert only(budget["cost_filter"])["values"] == ["user:environment$production"]
+    assert {each["notification_type"] for each in budget["notification"]} == {
+        "ACTUAL",
+        "FORECASTED",
+    }
+    assert (budget["limit_amount"], budget["time_unit"]) == ("5000", "MONTHLY")

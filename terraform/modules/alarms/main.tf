@@ -91,7 +91,7 @@ resource "aws_budgets_budget" "this" {
 
   cost_filter {
     name   = "TagKeyValue"
-    values = ["user:environment$${var.environment}"]
+    values = ["${"user:environment$"}${var.environment}"]
   }
 
   dynamic "notification" {

@@ -10,7 +10,10 @@ resource "aws_eks_cluster" "this" {
   version                   = var.kubernetes_version
   enabled_cluster_log_types = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
   deletion_protection       = !var.disposable
-  depends_on                = [aws_cloudwatch_log_group.control_plane, aws_iam_role_policy_attachment.cluster]
+
+  bootstrap_self_managed_addons = false # they are below
+
+  depends_on = [aws_cloudwatch_log_group.control_plane, aws_iam_role_policy_attachment.cluster]
 
   access_config {
     authentication_mode                         = "API"

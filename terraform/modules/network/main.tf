@@ -103,6 +103,32 @@ resource "aws_vpc_endpoint" "gateway" {
   tags            = { Name = "${var.name}-${each.key}" }
 }
 
+# By which pods take their roles: origins reach nothing but this and S3.
+resource "aws_vpc_endpoint" "sts" {
+  vpc_id              = aws_vpc.this.id
+  service_name        = "com.amazonaws.${var.region}.sts"
+  vpc_endpoint_type   = "Interface"
+  private_dns_enabled = true
+  subnet_ids          = [for subnet in aws_subnet.private : subnet.id]
+  security_group_ids  = [aws_security_group.sts.id]
+  tags                = { Name = "${var.name}-sts" }
+}
+
+resource "aws_security_group" "sts" {
+  name        = "${var.name}-sts"
+  description = "STS: from the VPC"
+  vpc_id      = aws_vpc.this.id
+}
+
+resource "aws_vpc_security_group_ingress_rule" "sts" {
+  security_group_id = aws_security_group.sts.id
+  description       = "Pods"
+  cidr_ipv4         = var.cidr
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
+
 resource "aws_flow_log" "this" {
   vpc_id               = aws_vpc.this.id
   traffic_type         = "REJECT"
