@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -348,5 +349,28 @@ def test_the_check_tells_that_redis_is_away(tmp_path: Path) -> None:
         with pytest.raises(Unavailable, match=r"Redis at .* does not answer as it should"):
             await jobs.check()
         await jobs.close()
+
+    asyncio.run(scenario())
+
+
+def test_worker_lives_while_it_works_or_asks_for_work(
+    tmp_path: Path, where: RedisAddress | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with open_engine(tmp_path, where=where) as engine, engine.worker(slots=1) as worker:
+            assert worker.is_alive()
+            engine.script("m1", Script({"held": ["hold"]}))
+            await engine.jobs.enqueue("m1", Priority.NORMAL)
+            await engine.until("run m1 held")
+            monkeypatch.setattr("stores.jobs.worker.STUCK_S", 0)  # too long ago, whenever it was
+            assert worker.is_alive()  # it works
+            engine.release()
+            await engine.settled("m1")
+            await until(lambda: not worker.is_alive())
+
+    async def until(happened: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not happened():
+                await asyncio.sleep(0.01)
 
     asyncio.run(scenario())
