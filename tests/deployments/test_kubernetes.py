@@ -17,6 +17,7 @@ from cli.config import parse
 from media.asset import Priority
 from media.settings import Settings
 from tests.deployments.manifests import (
+    KUBERNETES,
     OVERLAYS,
     Document,
     Network,
@@ -343,3 +344,14 @@ def test_the_gpu_variant_leaves_no_worker_without() -> None:
         assert container_of(deployment)["image"].endswith("-gpu")
         assert container_of(deployment)["resources"]["limits"]["nvidia.com/gpu"] == "1"
         assert pod_of(deployment)["spec"]["nodeSelector"] == {"headrace/pool": "gpu"}
+
+
+def test_terraform_makes_the_cluster_that_is_meant() -> None:
+    estate = "".join(path.read_text() for path in (ROOT / "terraform").glob("*.tf"))
+    version = re.search(r'variable "kubernetes_version" \{[^}]*default += "([^"]+)"', estate)
+    assert version is not None
+    assert version[1] == KUBERNETES
+    for overlay in ("production", "production-gpu"):
+        for name in ("worker", "worker-low"):
+            pool = pod_of(deployment_of(overlay, name))["spec"]["nodeSelector"]["headrace/pool"]
+            assert re.search(rf"\b{pool} += merge\(var\.{pool}_nodes", estate)
