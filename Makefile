@@ -38,7 +38,7 @@ test: setup-dev tools-test setup-aws-local $(TERRAFORM)/.installed tests/node_mo
 # Of the processes that the tests start, too. What native/ does is not seen; ARGS as for `test`.
 COVERAGE := $(CURDIR)/build/coverage
 test-coverage: export COVERAGE_FILE := $(COVERAGE)/data
-test-coverage: setup-dev tools-test setup-aws-local tests/node_modules/.installed  ## the tests, and which lines they ran: a table, and build/coverage/html
+test-coverage: setup-dev tools-test setup-aws-local $(TERRAFORM)/.installed tests/node_modules/.installed  ## the tests, and which lines they ran: a table, and build/coverage/html
 	@rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
 	@status=0; $(BIN)/python -m coverage run -m pytest \
 		$(if $(ARGS),$(ARGS),-n 2 --dist loadgroup) || status=$$?; \
