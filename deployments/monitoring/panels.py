@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 R = "[$__rate_interval]"
+HOUR = "[1h]"  # what happens rarely is told over longer
+HALF_HOUR = "[30m]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +26,25 @@ class Board:
     rows: Mapping[str, tuple[Panel, ...]]
 
 
-def rate(metric: str, by: str = "", match: str = "") -> str:
-    return f"sum{f' by ({by}) ' if by else ''}(rate({metric}{match}{R}))"
+def rate(metric: str, by: str = "", match: str = "", over: str = R) -> str:
+    return f"{total(by)}(rate({metric}{match}{over}))"
 
 
-def quantile(share: float, histogram: str, by: str = "", match: str = "") -> str:
-    buckets = rate(f"{histogram}_bucket", f"le, {by}" if by else "le", match)
+def hourly(metric: str, by: str = "", match: str = "") -> str:
+    return f"{total(by)}(increase({metric}{match}{HOUR}))"
+
+
+def total(by: str) -> str:
+    return f"sum by ({by}) " if by else "sum"
+
+
+def quantile(share: float, histogram: str, by: str = "", match: str = "", over: str = R) -> str:
+    buckets = rate(f"{histogram}_bucket", f"le, {by}" if by else "le", match, over)
     return f"histogram_quantile({share}, {buckets})"
 
 
-def quantiles(histogram: str, by: str = "", *shares: float) -> dict[str, str]:
-    legend = f"{{{{{by}}}}} " if by else ""
-    return {f"{legend}p{share * 100:g}": quantile(share, histogram, by) for share in shares}
+def quantiles(histogram: str, over: str = R) -> dict[str, str]:
+    return {f"p{n}": quantile(n / 100, histogram, over=over) for n in (50, 95)}
 
 
 def ratio(part: str, whole: str) -> str:
@@ -58,7 +67,7 @@ VIEWERS = Board(
     "Headrace: viewer experience",
     {
         "Now": (
-            Panel("Watching", "short", {"": "headrace:viewers:rate10m"}, stat=True),
+            Panel("Watching", "short", {"": f"round({rate(PLAYED)})"}, stat=True),
             Panel(
                 "Time spent waiting",
                 "percentunit",
@@ -127,7 +136,7 @@ VIEWERS = Board(
             Panel(
                 "Start of play",
                 "s",
-                quantiles("headrace_viewer_startup_seconds", "", 0.5, 0.95),
+                quantiles("headrace_viewer_startup_seconds"),
                 limit=1,
             ),
             Panel(
@@ -320,18 +329,16 @@ TRANSCODING = Board(
             Panel(
                 "Upload to playable",
                 "s",
-                quantiles("headrace_title_playable_seconds", "", 0.5, 0.95),
+                quantiles("headrace_title_playable_seconds", HALF_HOUR),
                 limit=60,
             ),
-            Panel("Upload to ready", "s", quantiles("headrace_title_ready_seconds", "", 0.5, 0.95)),
+            Panel("Upload to ready", "s", quantiles("headrace_title_ready_seconds", HALF_HOUR)),
             Panel(
                 "Titles per hour",
                 "short",
                 {
-                    "ready": f"3600 * {rate('headrace_title_ready_seconds_count')}",
-                    "failed": f"""3600 * {
-                        rate("headrace_task_failures_total", match='{task="title"}')
-                    }""",
+                    "ready": hourly("headrace_title_ready_seconds_count"),
+                    "failed": hourly("headrace_task_failures_total", match='{task="title"}'),
                 },
                 stacked=True,
             ),
@@ -370,7 +377,9 @@ TRANSCODING = Board(
                 "Speed against real time, median",
                 "short",
                 {
-                    "{{rung}}": quantile(0.5, "headrace_encode_speed_ratio", "rung"),
+                    "{{rung}}": quantile(
+                        0.5, "headrace_encode_speed_ratio", "rung", over=HALF_HOUR
+                    ),
                 },
                 "Seconds of media that a second encodes. All rungs of a chunk share its cores.",
                 limit=1,
@@ -378,20 +387,21 @@ TRANSCODING = Board(
             Panel(
                 "One chunk, p95",
                 "s",
-                {"{{rung}}": quantile(0.95, "headrace_chunk_seconds", "rung")},
+                {"{{rung}}": quantile(0.95, "headrace_chunk_seconds", "rung", over=HALF_HOUR)},
             ),
-            Panel("Tasks, p95", "s", {"{{task}}": quantile(0.95, "headrace_task_seconds", "task")}),
+            Panel(
+                "Tasks, p95",
+                "s",
+                {"{{task}}": quantile(0.95, "headrace_task_seconds", "task", over=HALF_HOUR)},
+            ),
             Panel(
                 "Failures by reason, per hour",
                 "short",
-                {
-                    "{{task}}: {{reason}}": "3600 * "
-                    + rate("headrace_task_failures_total", "task, reason")
-                },
+                {"{{task}}: {{reason}}": hourly("headrace_task_failures_total", "task, reason")},
                 "Of a task: most are tried again. Of a title: it failed for good.",
                 stacked=True,
             ),
-            Panel("Publishing, p95", "s", quantiles("headrace_publish_seconds", "", 0.5, 0.95)),
+            Panel("Publishing", "s", quantiles("headrace_publish_seconds")),
         ),
     },
 )
@@ -405,13 +415,6 @@ COST = Board(
                 "Processes",
                 "short",
                 {"{{component}}": "sum by (component) (headrace_build_info)"},
-                stacked=True,
-            ),
-            Panel(
-                "Cores used",
-                "short",
-                {"{{job}}": rate("process_cpu_seconds_total", "job")},
-                "Without the children that encode: see tasks in progress.",
                 stacked=True,
             ),
             Panel(
@@ -454,8 +457,8 @@ COST = Board(
                 "s",
                 {
                     "per finished title": ratio(
-                        rate("headrace_task_seconds_sum"),
-                        rate("headrace_title_ready_seconds_count"),
+                        hourly("headrace_task_seconds_sum"),
+                        hourly("headrace_title_ready_seconds_count"),
                     )
                 },
                 "Times the price of a worker's slot: what a title costs.",

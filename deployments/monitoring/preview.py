@@ -49,8 +49,8 @@ def draw(dashboard: Mapping[str, Any], prometheus: str, minutes: float) -> None:
             figure.text(0.005, top - 0.9 / height, panel["title"], weight="bold")
             continue
         w, h = at["w"] / WIDTH, at["h"] / height
-        low = 0.12 if panel["type"] == "stat" else 0.3  # below it stands the legend
-        axes = figure.add_axes((left + w * 0.15, top - h * (1 - low), w * 0.8, h * (0.8 - low)))
+        low = 0.12 if panel["type"] == "stat" else 0.24  # below it stands the legend
+        axes = figure.add_axes((left + w * 0.15, top - h * (1 - low), w * 0.8, h * (0.88 - low)))
         axes.set_title(panel["title"], fontsize=9, loc="left")
         _panel(axes, panel, _courses(prometheus, panel, minutes))
 

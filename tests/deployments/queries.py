@@ -1,4 +1,4 @@
-"""Every query of the dashboards and the rules, and what it asks for."""
+"""Every query of the dashboards, the rules and the runbooks, and what it asks for."""
 
 import json
 import re
@@ -12,8 +12,10 @@ import yaml
 MONITORING = Path(__file__).parents[2] / "deployments" / "monitoring"
 DASHBOARDS = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
 RULES = sorted((MONITORING / "rules").glob("*.yml"))
-RATE_INTERVAL = "1m"  # what Grafana puts for its variable, for a scrape every 15 s
+RUNBOOKS = sorted((MONITORING.parent / "runbooks").glob("*.md"))
+RATE_INTERVAL = "10m"  # for a variable of Grafana: what happened in a test is within it
 
+_RUNBOOK_QUERIES = re.compile(r"^```promql\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LEGEND_LABEL = re.compile(r"{{(\w+)}}")
 
 
@@ -63,6 +65,12 @@ def of_rules() -> Iterator[Query]:
         for group in yaml.safe_load(path.read_text())["groups"]:
             for rule in group["rules"]:
                 yield Query(rule.get("record") or rule["alert"], rule["expr"])
+
+
+def of_runbooks() -> Iterator[Query]:
+    for path in RUNBOOKS:
+        for block in _RUNBOOK_QUERIES.findall(path.read_text()):
+            yield from (Query(path.stem, line) for line in block.splitlines())
 
 
 def recorded() -> set[str]:

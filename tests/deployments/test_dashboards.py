@@ -4,9 +4,9 @@ import pytest
 
 from deployments.monitoring.dashboards import DIRECTORY, render
 from deployments.monitoring.panels import BOARDS, Board
-from tests.deployments.queries import Query, of_dashboards, of_rules, recorded
+from tests.deployments.queries import of_dashboards, of_rules, of_runbooks, recorded
 
-EVERYWHERE = {"instance", "job", "le"}  # Prometheus's own
+PROMETHEUS_OWN = {"instance", "job"}
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
@@ -33,16 +33,15 @@ def test_panels_fill_their_rows_without_overlap(board: Board) -> None:
         taken |= cells
 
 
-@pytest.mark.parametrize("query", [*of_dashboards(), *of_rules()], ids=lambda query: query.where)
-def test_a_query_is_valid_and_asks_for_metrics_of_ours(query: Query) -> None:
-    for selector in query.selectors():
-        name = selector.name or ""
-        assert name in recorded() or name == "up" or name.startswith(("headrace_", "process_"))
+def test_queries_are_valid_and_ask_for_metrics_of_ours() -> None:
+    for query in [*of_dashboards(), *of_rules(), *of_runbooks()]:
+        for selector in query.selectors():
+            name = selector.name or ""
+            ours = name in recorded() or name.startswith(("headrace_", "process_"))
+            assert ours or name == "up", f"{query.where}: {name}"
 
 
-@pytest.mark.parametrize("query", [*of_dashboards()], ids=lambda query: query.where)
-def test_a_legend_names_labels_that_the_query_leaves(query: Query) -> None:
-    if query.grouping() - {"le"}:
-        assert set(query.legend_labels) <= query.grouping()
-    else:
-        assert set(query.legend_labels) <= EVERYWHERE | {"priority"}
+def test_legends_name_labels_that_the_queries_leave() -> None:
+    for query in of_dashboards():
+        left = query.grouping() - {"le"} or PROMETHEUS_OWN | {"priority"}
+        assert set(query.legend_labels) <= left, query.where

@@ -1,4 +1,4 @@
-"""What dashboards and rules ask for is what running processes export."""
+"""What dashboards, rules and runbooks ask for is what running processes export."""
 
 import time
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import promql_parser
 import pytest
 
 from tests.deployments.observed import Observed, observed
-from tests.deployments.queries import Query, of_dashboards, of_rules
+from tests.deployments.queries import Query, of_dashboards, of_rules, of_runbooks
 from tests.service import until
 
 pytestmark = pytest.mark.deploy
@@ -73,7 +73,9 @@ def watch(service: Observed, media_id: str) -> None:
 
 
 def test_every_metric_and_label_that_is_asked_for_is_exported(service: Observed) -> None:
-    queries = [*of_dashboards(), *of_rules()]
+    queries = [*of_dashboards(), *of_rules(), *of_runbooks()]
+    for query in queries:
+        service.query(query.text)
     missing = {
         f"{query.where}: {problem}" for query in queries for problem in unknown(service, query)
     }
