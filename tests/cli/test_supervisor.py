@@ -2,16 +2,27 @@ import fcntl
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from deployments.aws_local.servers import RedisServer
-from tests.service import living, ready, run, started, until
+from tests.service import Service, living, ready, run, started, until
 
 CLIP = Path(__file__).parents[1] / "media" / "odd-161x121-vp9.webm"
 USER = {"X-User-ID": "local"}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """For tests that leave it running."""
+    with ready(tmp_path_factory.mktemp("service")) as service:
+        yield service
+        children = service.children()
+        assert service.stop() == 0
+        assert living(children) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -31,12 +42,11 @@ def test_stopped_service_leaves_nothing_behind(tmp_path: Path, number: signal.Si
     os.close(descriptor)
 
 
-def test_page_api_and_origin_share_one_address(tmp_path: Path) -> None:
-    with ready(tmp_path) as service:
-        assert "<html" in httpx.get(service.url).text
-        assert httpx.get(f"{service.url}/openapi.json").json()["openapi"].startswith("3.1")
-        assert httpx.get(f"{service.url}/v/none/none/index.m3u8").status_code == 403
-        assert httpx.get(f"{service.url}/api/v1/media").status_code == 401
+def test_page_api_and_origin_share_one_address(service: Service) -> None:
+    assert "<html" in httpx.get(service.url).text
+    assert httpx.get(f"{service.url}/openapi.json").json()["openapi"].startswith("3.1")
+    assert httpx.get(f"{service.url}/v/none/none/index.m3u8").status_code == 403
+    assert httpx.get(f"{service.url}/api/v1/media").status_code == 401
 
 
 def test_port_in_use_is_told_at_once(tmp_path: Path) -> None:
@@ -50,12 +60,11 @@ def test_port_in_use_is_told_at_once(tmp_path: Path) -> None:
     )
 
 
-def test_second_service_on_the_same_data_is_refused(tmp_path: Path) -> None:
-    with ready(tmp_path) as service:
-        answer = run(tmp_path, "up")
-        assert answer.returncode == 1
-        assert "another `headrace up` runs on" in answer.stderr
-        assert service.is_ready()
+def test_second_service_on_the_same_data_is_refused(service: Service) -> None:
+    answer = run(service.directory, "up")
+    assert answer.returncode == 1
+    assert "another `headrace up` runs on" in answer.stderr
+    assert service.is_ready()
 
 
 def test_data_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
@@ -91,19 +100,15 @@ def test_mistake_that_only_a_child_finds_ends_the_service(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["worker", "serve", "redis-server"])
-def test_killed_child_is_started_again(tmp_path: Path, name: str) -> None:
-    with ready(tmp_path) as service:
-        until(lambda: service.child(name) is not None)
-        child = service.child(name)
-        assert child is not None
-        descendants = child.children(recursive=True)
-        child.kill()
-        until(lambda: living(descendants) == [])
-        until(lambda: service.child(name) not in (None, child))
-        until(service.is_ready)
-        children = service.children()
-        assert service.stop() == 0
-        assert living(children) == []
+def test_killed_child_is_started_again(service: Service, name: str) -> None:
+    until(lambda: service.child(name) is not None)
+    child = service.child(name)
+    assert child is not None
+    descendants = child.children(recursive=True)
+    child.kill()
+    until(lambda: living(descendants) == [])
+    until(lambda: service.child(name) not in (None, child))
+    until(service.is_ready)
 
 
 def test_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> None:
