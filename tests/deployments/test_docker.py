@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -27,7 +26,7 @@ from tests.deployments.containers import (
 
 FOLDER = ROOT / "deployments/docker"
 HADOLINT = str(Path(sys.executable).with_name("hadolint"))
-IMAGE = {"PYTHON_VERSION": "3.11", "python_version": "3.11", "sys_platform": "linux"}
+IMAGE = {"python_version": "3.11", "sys_platform": "linux"}
 
 
 def stages() -> dict[str, str]:
@@ -44,7 +43,7 @@ def locked(name: str) -> dict[str, Version]:
 def unsatisfied(requirements: list[str], lock: dict[str, Version]) -> Iterator[str]:
     for requirement in map(Requirement, requirements):
         marker = requirement.marker
-        if marker is None or marker.evaluate({**default_environment(), **IMAGE}):
+        if marker is None or marker.evaluate(IMAGE):
             version = lock.get(requirement.name.lower().replace("_", "-"))
             if version is None or version not in requirement.specifier:
                 yield f"{requirement}: {version}"

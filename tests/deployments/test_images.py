@@ -170,6 +170,7 @@ def test_the_whole_stack_does_the_main_job_behind_its_cdn(
         assert first.startswith(stack.url("CDN"))
         assert frames(first) == FRAMES
         # Another viewer's token opens the same entry of the cache; none, or a wrong one, nothing.
+        httpx.get(first).raise_for_status()
         again = httpx.get(second)
         assert (again.status_code, again.headers["x-cache"]) == (200, "Hit from cloudfront")
         forged = first.replace("/t/", "/t/A", 1)
