@@ -117,7 +117,7 @@ capacity: setup-dev  ## deployments/capacity.md from what the benches measured
 	@$(BIN)/python -m bench.capacity
 
 bench-stores: setup-dev tools-bench  ## what a title asks of its workers, S3, DynamoDB and Redis
-	@$(BIN)/python -m bench.capacity.stores
+	@$(BIN)/python -m bench.capacity.stores $(ARGS)
 
 sim: setup-dev  ## what up to a hundred million viewers need; after bench-origin
 	@$(BIN)/python -m bench.sim
@@ -198,5 +198,5 @@ tests/node_modules/.installed: tests/package-lock.json | tools-run
 	@touch $@
 
 clean:  ## remove everything that was built; ./var with your media stays
-	rm -rf $(VENV) $(MINISTACK) $(TERRAFORM) $(CHECKOV) build *.egg-info $(PLAYER)/dist $(PLAYER)/node_modules tests/node_modules
+	rm -rf $(VENV) $(MINISTACK) $(TERRAFORM) $(CHECKOV) build dist *.egg-info $(PLAYER)/dist $(PLAYER)/node_modules tests/node_modules
 	find native -name '*.so' -delete
