@@ -10,6 +10,7 @@ MAX_HEAD_BYTES: Final[int]
 class Connections:
     open: set[Connection]
     leaving: bool
+    bytes_sent: int
     def __init__(self, core: Core, fill: Callable[[Connection, Miss], None]) -> None: ...
     @property
     def under_way(self) -> int: ...

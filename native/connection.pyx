@@ -59,6 +59,7 @@ cdef class Connections:
 
     cdef readonly set open
     cdef public bint leaving  # every answer is the last of its connection
+    cdef readonly long long bytes_sent  # or left to a transport
     cdef Core _core
     cdef object _fill         # (connection, miss): calls connection.finish, at once or later
     cdef long _date_s
@@ -219,12 +220,14 @@ cdef class Connection:
         cdef bint is_last = self._is_last or self._all.leaving
         cdef bytes head = response.head(), lines = self._all._last_lines(is_last)
         cdef iovec[3] parts
-        cdef Py_ssize_t sent
+        cdef Py_ssize_t sent, whole
         fill_part(&parts[0], head)
         fill_part(&parts[1], lines)
         fill_part(&parts[2], response.body)
+        whole = parts[0].iov_len + parts[1].iov_len + parts[2].iov_len
+        self._all.bytes_sent += whole
         sent = max(writev(self._descriptor, parts, 3), 0)  # the transport meets the error again
-        if <size_t>sent < parts[0].iov_len + parts[1].iov_len + parts[2].iov_len:
+        if sent < whole:
             self._leave_to_transport((head, lines, response.body), sent)
         if is_last:
             self._end()
