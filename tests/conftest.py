@@ -1,14 +1,17 @@
+import re
 import secrets
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deployments.aws_local import estate, servers
 
-INSTALLS = ("aws", "embedded")  # of tests/e2e
+INSTALL = re.compile(r"^tests/e2e/.*[\[-](aws|embedded)[\]-]")
 LONG = (
     "tests/e2e/",
     "tests/chaos/",
@@ -25,11 +28,8 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no typ
     that share an installation."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file, _, name = nodeid.partition("::")
-        for install in INSTALLS:
-            if file.startswith("tests/e2e/") and f"[{install}" in name:
-                return install
-        return file
+        install = INSTALL.search(nodeid)
+        return install[1] if install else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
@@ -41,6 +41,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Of several processes, none is to begin with what takes long when the others end."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def authorities_read_once() -> Iterator[None]:
+    """httpx reads all that it trusts for each client, in 28 ms; tests open thousands."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context)
+        )
+        yield
 
 
 @pytest.fixture(scope="session")
