@@ -311,12 +311,6 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        shared = self.aws.dynamodbtable is not None or self.aws.s3rawbucket is not None
-        if shared and not self.signing.keys:
-            raise ValueError(
-                "signing.keys must be set with aws.dynamodbtable or aws.s3rawbucket: machines that "
-                "share titles have to sign with the same keys, and one made here would stay here"
-            )
         if self.aws.cloudfrontdomain is not None and self.origin.publicurl is not None:
             raise ValueError(
                 "aws.cloudfrontdomain and origin.publicurl are two ways to say the same: set one"
@@ -331,6 +325,16 @@ class Settings(Section):
                 "origin.diskcache is for objects in S3 (aws.s3rawbucket): here they are on a disk"
             )
         return self
+
+    def require_keys(self) -> None:
+        """For a process that signs or verifies: a worker does neither, and is given no keys.
+        Raises ValueError."""
+        shared = self.aws.dynamodbtable is not None or self.aws.s3rawbucket is not None
+        if shared and not self.signing.keys:
+            raise ValueError(
+                "signing.keys must be set with aws.dynamodbtable or aws.s3rawbucket: machines that "
+                "share titles have to sign with the same keys, and one made here would stay here"
+            )
 
     @property
     def media_url(self) -> str | None:

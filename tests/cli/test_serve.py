@@ -1,9 +1,11 @@
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import pytest
 
-from tests.service import Service, living, ready, run, started, until
+from tests.service import Service, free_port, living, ready, run, started, until
 
 CLIP = Path(__file__).parents[1] / "media" / "odd-161x121-vp9.webm"
 
@@ -50,3 +52,22 @@ def test_connection_is_kept_for_the_configured_time(tmp_path: Path) -> None:
         first = client.get(f"{service.url}/health").extensions["network_stream"]
         until(lambda: first.get_extra_info("is_readable"))
         assert first.read(1) == b""  # closed by the server after it was idle
+
+
+@pytest.mark.parametrize("role", ["api", "origin"])
+def test_who_signs_or_verifies_needs_the_keys_of_all(role: str, tmp_path: Path) -> None:
+    ended = run(tmp_path, role, STREAM_AWS_S3RAWBUCKET="raw", STREAM_AWS_S3PROCESSEDBUCKET="out")
+    assert ended.returncode == 2
+    assert "signing.keys must be set with aws.dynamodbtable or aws.s3rawbucket" in ended.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_worker_needs_no_keys(tmp_path: Path, aws: dict[str, str]) -> None:
+    made = run(tmp_path, "doctor", "--create", **aws)
+    assert made.returncode == 0, made.stdout
+    del aws["STREAM_SIGNING_KEYS"]
+    port = free_port()
+    with started(tmp_path, command="worker", STREAM_WORKER_METRICSPORT=str(port), **aws) as worker:
+        listener = replace(worker, url=f"http://127.0.0.1:{port}")
+        until(lambda: answers(listener, "/health", 200))
+        assert worker.stop(signal.SIGTERM) == 0, worker.output()

@@ -134,6 +134,16 @@ def test_secrets_have_no_default() -> None:
     assert "env.sh" in done.stderr
 
 
+def test_keys_are_given_to_who_signs_or_verifies() -> None:
+    services = resolved(COMPOSE_PROFILES="app,monitoring")
+    for name, secret in (
+        ("SIGNING_KEYS", {"api", "origin", "cdn"}),
+        ("ORIGIN_SECRETS", {"origin"}),
+    ):
+        variable = f"STREAM_{name}"
+        assert {it for it in services if variable in services[it].get("environment", {})} == secret
+
+
 def test_env_sh_gives_what_compose_needs() -> None:
     shown = subprocess.run(["sh", FOLDER / "env.sh"], capture_output=True, text=True, check=True)
     variables = dict(line.split("=", 1) for line in shown.stdout.splitlines())

@@ -166,6 +166,26 @@ def test_the_configuration_is_accepted_and_fits(overlay: str, name: str, tmp_pat
         assert settings.origin.processes * settings.origin.cache < memory
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("api", {"STREAM_SIGNING_KEYS", "STREAM_REDIS_PASSWORD"}),
+        ("origin", {"STREAM_SIGNING_KEYS", "STREAM_ORIGIN_SECRETS"}),
+        ("worker", {"STREAM_REDIS_PASSWORD"}),
+        ("worker-low", {"STREAM_REDIS_PASSWORD"}),
+    ],
+)
+@EACH_OVERLAY
+def test_a_pod_is_given_the_secrets_that_it_needs(
+    overlay: str, name: str, given: set[str], tmp_path: Path
+) -> None:
+    pod = pod_of(deployment_of(overlay, name))
+    assert set(re.findall(r"'key': '(\w+)'", str(pod))) == given
+    settings = settings_of(overlay, name, tmp_path)
+    if name in ("api", "origin"):
+        settings.require_keys()
+
+
 @EACH_DEPLOYMENT
 def test_a_process_is_given_the_time_to_end(overlay: str, name: str, tmp_path: Path) -> None:
     pod = pod_of(deployment_of(overlay, name))["spec"]
