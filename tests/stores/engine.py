@@ -135,7 +135,7 @@ class Engine:
         """In order; with arguments only those that start with one of them."""
         return [event for event in events(self.directory) if event.startswith(starts or "")]
 
-    async def settled(self, media_id: str, timeout_s: float = 30) -> JobState:
+    async def settled(self, media_id: str, timeout_s: float = 120) -> JobState:
         async with asyncio.timeout(timeout_s):
             while (state := await self.jobs.state(media_id)) is JobState.PENDING:
                 await asyncio.sleep(0.01)
@@ -177,7 +177,7 @@ class Engine:
             await process.wait()
 
 
-async def until(condition: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
+async def until(condition: Callable[[], bool], what: str, timeout_s: float = 120) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"

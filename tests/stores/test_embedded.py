@@ -77,7 +77,7 @@ async def ended(process: psutil.Process) -> None:
 
 
 async def answer(redis: EmbeddedRedis) -> None:
-    async with asyncio.timeout(20), client(redis) as connected:
+    async with asyncio.timeout(120), client(redis) as connected:
         while True:
             with contextlib.suppress(RedisError):
                 await connected.ping()

@@ -46,7 +46,7 @@ def test_what_a_killed_worker_held_is_done_by_another(tmp_path: Path, step: str)
                 await first.wait()
             engine.release()
             async with engine.worker_process():
-                assert await engine.settled("m1", 60) is JobState.COMPLETED
+                assert await engine.settled("m1") is JobState.COMPLETED
             assert engine.events().count(event) == 2
             assert engine.events().count("did join m1") == 1
 
@@ -64,7 +64,7 @@ def test_a_title_that_kills_its_workers_fails(tmp_path: Path) -> None:
                     worker.kill()
                     await worker.wait()
             async with engine.worker():
-                assert await engine.settled("m1", 60) is JobState.FAILED
+                assert await engine.settled("m1") is JobState.FAILED
             assert engine.events("fail", "did fail") == [
                 "fail m1 internal",
                 "did fail m1 internal",
@@ -85,7 +85,7 @@ def test_a_redis_that_dies_disturbs_no_task(tmp_path: Path) -> None:
             await until(lambda: not killed.is_running(), "the end of redis")
             await engine.jobs.check()  # the keeper has started another
             engine.release()
-            assert await engine.settled("m1", 60) is JobState.COMPLETED
+            assert await engine.settled("m1") is JobState.COMPLETED
             assert sorted(engine.events("run", "join", "cancelled")) == [
                 "join m1",
                 *("run m1 a", "run m1 b", "run m1 c"),
@@ -103,7 +103,7 @@ def test_a_cancellation_is_heard_after_redis_died(tmp_path: Path) -> None:
             redis_process(engine).kill()
             await engine.jobs.cancel("m1")
             await engine.until("cancelled run m1 a")
-            assert await engine.settled("m1", 60) is JobState.MISSING
+            assert await engine.settled("m1") is JobState.MISSING
 
     asyncio.run(scenario())
 
@@ -120,7 +120,7 @@ def test_a_frozen_worker_gives_up_what_another_has_taken(tmp_path: Path) -> None
                 frozen.send_signal(signal.SIGCONT)
                 await engine.until("cancelled run m1 audio")
                 engine.release()
-                assert await engine.settled("m1", 60) is JobState.COMPLETED
+                assert await engine.settled("m1") is JobState.COMPLETED
             assert engine.events("did") == ["did plan m1", "did run m1 audio", "did join m1"]
 
     asyncio.run(scenario())
@@ -137,7 +137,7 @@ def test_a_terminated_worker_process_finishes_and_ends_well(tmp_path: Path) -> N
             assert await worker.wait() == 0
             assert engine.events("cancelled", "run m1 c") == []
             async with engine.worker():
-                assert await engine.settled("m1", 60) is JobState.COMPLETED
+                assert await engine.settled("m1") is JobState.COMPLETED
 
     asyncio.run(scenario())
 
@@ -186,9 +186,9 @@ def test_every_title_completes_once_whoever_dies(tmp_path: Path) -> None:
                 await engine.jobs.enqueue(engine.script(media_id, script), Priority.NORMAL)
             over = asyncio.Event()
             reigns = [asyncio.create_task(reign(engine, over)) for _ in range(2)]
-            await until(lambda: len(engine.events("did join")) >= 3, "three titles", 60)
+            await until(lambda: len(engine.events("did join")) >= 3, "three titles")
             redis_process(engine).kill()
-            states = [await engine.settled(media_id, 60) for media_id in titles]
+            states = [await engine.settled(media_id) for media_id in titles]
             over.set()
             await asyncio.gather(*reigns)
             assert states == [JobState.COMPLETED] * len(titles)

@@ -32,7 +32,7 @@ def kill(server: servers.RedisServer) -> None:
 
 
 async def connected_workers(engine: Engine, count: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while len(await engine.jobs.workers()) != count:
             await asyncio.sleep(0.02)
 

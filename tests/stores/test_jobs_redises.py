@@ -22,7 +22,7 @@ async def exercise(engine: Engine) -> None:
     await engine.jobs.set_priority("whole", Priority.HIGH)
     assert (await engine.jobs.counts())["waiting-high"] == 1
     async with engine.worker_process(slots=2), engine.worker(slots=2):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while sorted((await engine.jobs.workers()).values()) != [2, 2]:
                 await asyncio.sleep(0.02)
         assert await engine.settled("whole") is JobState.COMPLETED

@@ -108,7 +108,7 @@ def test_a_chore_is_claimed_once_a_period(tmp_path: Path, where: RedisAddress | 
             claims = await asyncio.gather(*(engine.jobs.claim("sweep", 0.5) for _ in range(20)))
             assert sum(claims) == 1
             assert await engine.jobs.claim("collect", 60)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while not await engine.jobs.claim("sweep", 60):
                     await asyncio.sleep(0.05)
             assert not await engine.jobs.claim("sweep", 60)

@@ -28,7 +28,7 @@ async def create(stores: Stores, media_id: str, status: Status = Status.QUEUED) 
 
 
 async def until_enqueued(stores: Stores, media_id: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while await stores.jobs.state(media_id) is not JobState.PENDING:
             await asyncio.sleep(0.01)
 
@@ -82,7 +82,7 @@ def test_one_worker_of_many_looks_per_period(
                 looks += 1
 
             monkeypatch.setattr(chores, "reconcile", look)
-            async with tended(stores, workers=20), asyncio.timeout(20):
+            async with tended(stores, workers=20), asyncio.timeout(120):
                 while looks < 8:
                     await asyncio.sleep(0.01)
         return time.monotonic() - started
@@ -100,7 +100,7 @@ def test_chores_go_on_after_an_outage(tmp_path: Path, monkeypatch: pytest.Monkey
             catalog.mkdir()  # a catalog that cannot be opened
             with capture_logs() as said:
                 async with tended(stores):
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(120):
                         while "reconcile" not in {entry.get("chore") for entry in said}:
                             await asyncio.sleep(0.01)
                     catalog.rmdir()
@@ -117,7 +117,7 @@ def test_what_belongs_to_no_title_is_collected(tmp_path: Path) -> None:
             await create(stores, "gone")
             await stores.catalog.remove("gone")
             await stores.objects.put("source/gone", b"x")
-            async with tended(stores), asyncio.timeout(20):
+            async with tended(stores), asyncio.timeout(120):
                 while True:
                     try:
                         await stores.objects.head("source/gone")
