@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from cli.config import parse
 from deployments.aws_local import estate, servers
@@ -27,13 +28,13 @@ STOP_S = 60
 SOON_S = 20
 WORKERS = 2
 ROLES = ("api", "origin", "worker", "create")
-# A worker each for two processors; what the encoder can do is the other configuration's to show.
+# Where it does not matter what the encoder can do, which the embedded service shows for every clip.
 RUNGS = [profile.model_dump() for profile in DEFAULT_PROFILES[1:]]
-MODEST = {
-    "STREAM_WORKER_CONCURRENCY": "1",
-    "STREAM_FFMPEG_PRESET": "superfast",
-    "STREAM_FFMPEG_PROFILES": json.dumps(RUNGS),
-}
+QUICK = {"STREAM_FFMPEG_PRESET": "superfast", "STREAM_FFMPEG_PROFILES": json.dumps(RUNGS)}
+MODEST = {"STREAM_WORKER_CONCURRENCY": "1", **QUICK}  # a worker each for two processors
+
+# For tests of what is the same whatever stores the media.
+ONE_INSTALL = pytest.mark.parametrize("install", ["embedded"], indirect=True)
 
 Install = Callable[[Path], "Configuration"]  # a new one in a directory
 
@@ -47,17 +48,21 @@ class Configuration:
 
 
 class Embedded(Configuration):
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **variables: str) -> None:
         self._directory = directory
+        self._variables = variables
 
     @contextmanager
     def running(self, *, stop: signal.Signals = signal.SIGINT) -> Iterator[Service]:
-        with command.started(self._directory) as up:
+        with command.started(self._directory, **self._variables) as up:
             with _client(up) as client:
                 yield Service(
                     up.url,
                     [up],
-                    parse(command.environment(self._directory, 80), self._directory),
+                    parse(
+                        command.environment(self._directory, 80, **self._variables),
+                        self._directory,
+                    ),
                     client,
                     lambda word: _descendant(up, word).kill(),
                 )

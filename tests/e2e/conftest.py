@@ -3,9 +3,21 @@ from collections.abc import Iterator
 import pytest
 
 from deployments.aws_local.servers import AwsServer
-from tests.e2e.clips import ALL, CLIPS, Uploaded
+from tests.e2e.clips import ALL, CLIPS, ON_AWS, WATCHED, Uploaded
 from tests.e2e.configurations import Aws, Embedded, Install
 from tests.e2e.service import Service
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if _repeats(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _repeats(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)  # of a parametrised test
+    params = callspec.params if callspec else {}
+    return params.get("install") == "aws" and "clip" in params and params["clip"] not in ON_AWS
 
 
 @pytest.fixture(scope="session", params=["embedded", "aws"])
@@ -28,8 +40,20 @@ def service(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="session")
-def uploaded(service: Service) -> Uploaded:
+def watched(service: Service) -> str:
+    """The id of a title of the user `tests`, of 720p and half a minute."""
+    media_id = service.upload(CLIPS / WATCHED, title=WATCHED)
+    assert service.wait(media_id)["status"] == "ready"
+    return media_id
+
+
+@pytest.fixture(scope="session")
+def uploaded(request: pytest.FixtureRequest, install: Install, service: Service) -> Uploaded:
     """All clips are uploaded at once, so that they share the workers; the long one goes last."""
     names = sorted(ALL, key=lambda name: name.startswith("long-"))
-    ids = {name: service.upload(CLIPS / name, title=name) for name in names}
+    if install is not Embedded:
+        names = ON_AWS
+    ids = {name: service.upload(CLIPS / name, title=name) for name in names if name != WATCHED}
+    if WATCHED in names:
+        ids[WATCHED] = request.getfixturevalue("watched")
     return ids.__getitem__

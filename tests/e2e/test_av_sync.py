@@ -8,7 +8,10 @@ import av
 import numpy as np
 import pytest
 
+from tests.e2e.configurations import ONE_INSTALL
 from tests.e2e.service import Service
+
+pytestmark = ONE_INSTALL
 
 MARKS_S = (1, 3, 5, 7, 9, 11, 13, 15, 17)
 LENGTH_S = 18

@@ -10,11 +10,12 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page, Request, sync_playwright
 
-from tests.e2e.clips import CLIPS
+from tests.e2e.configurations import ONE_INSTALL
 from tests.e2e.service import Service
 from tests.e2e.test_player_page import CHROMIUM_ARGS, CURRENT_TIME, until
 
-CLIP = CLIPS / "bbb-720p24-30s-vp8-vorbis.webm"
+pytestmark = ONE_INSTALL
+
 SEEN_S = 60
 STARVING_BYTES_PER_S = 15_000  # the lowest rung and its sound need some three times that
 BANDWIDTH = re.compile(r"BANDWIDTH=(\d+)")
@@ -32,11 +33,9 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def title(service: Service) -> str:
-    media_id = service.upload(CLIP)
-    assert service.wait(media_id)["status"] == "ready"
-    return media_id
+@pytest.fixture
+def title(watched: str) -> str:
+    return watched
 
 
 @pytest.fixture

@@ -24,10 +24,11 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.e2e.clips import CLIPS, PLAYABLE, Uploaded
+from tests.e2e.clips import CLIPS, PLAYABLE, WATCHED, Uploaded
+from tests.e2e.configurations import ONE_INSTALL
 from tests.e2e.service import Service
 
-LONG_CLIP = CLIPS / "bbb-720p24-30s-vp8-vorbis.webm"
+LONG_CLIP = CLIPS / WATCHED
 SHORT_CLIP = CLIPS / "bbb-720p25-5.1.mp4"
 AUDIO_CLIP = CLIPS / "audio-only-cover.mp3"
 BROKEN_CLIP = CLIPS / "bad-corrupted.mp4"
@@ -129,20 +130,12 @@ def watch(page: Page, complaints: Complaints, own: tuple[str, ...]) -> None:
     page.on("response", on_response)
 
 
-@pytest.fixture(scope="module")
-def ready_title(service: Service) -> str:
-    """The id of a title of the user `tests`, of 720p and half a minute."""
-    media_id = service.upload(LONG_CLIP)
-    assert service.wait(media_id)["status"] == "ready"
-    return media_id
-
-
 @pytest.fixture
-def playing(page: Page, service: Service, ready_title: str) -> None:
-    """The ready title, opened from a link to it and playing."""
+def playing(page: Page, service: Service, watched: str) -> None:
+    """A ready title, opened from a link to it and playing."""
     user = service.client.headers["X-User-ID"]
     page.evaluate("user => localStorage.setItem('headrace.user', user)", user)
-    page.goto(f"{service.url}/#{ready_title}")
+    page.goto(f"{service.url}/#{watched}")
     page.reload()  # a change of the fragment alone loads nothing
     until(page, "document.querySelector('video').readyState >= 3")
     page.evaluate("document.querySelector('video').play()")
@@ -212,6 +205,7 @@ def dropped_and_total_frames(page: Page) -> tuple[int, int]:
     return int(dropped.replace(",", "")), int(total.replace(",", ""))
 
 
+@ONE_INSTALL
 def test_upload_is_followed_and_played(page: Page) -> None:
     throttle = throttle_upload(page, UPLOAD_BYTES_PER_S)
     choose_file(page, LONG_CLIP)
@@ -231,6 +225,7 @@ def test_upload_is_followed_and_played(page: Page) -> None:
     assert page.evaluate(CURRENT_TIME) == pytest.approx(30, abs=0.5)
 
 
+@ONE_INSTALL
 @pytest.mark.usefixtures("playing")
 def test_rung_is_switched_without_a_gap(page: Page) -> None:
     expect(page.locator("#figure-rung")).to_have_text("720p", timeout=SEEN_S * 1000)
@@ -252,6 +247,7 @@ def test_rung_is_switched_without_a_gap(page: Page) -> None:
     expect(page.locator("#figure-bit-rate")).to_contain_text("b/s")
 
 
+@ONE_INSTALL
 @pytest.mark.usefixtures("playing")
 def test_expired_token_is_renewed_at_the_same_position(page: Page, complaints: Complaints) -> None:
     refused: list[str] = []
@@ -274,6 +270,7 @@ def test_expired_token_is_renewed_at_the_same_position(page: Page, complaints: C
     complaints.clear()
 
 
+@ONE_INSTALL
 def test_audio_title_plays(page: Page) -> None:
     upload_and_wait(page, AUDIO_CLIP)
     until(page, f"{CURRENT_TIME} > 1")
@@ -292,6 +289,7 @@ def test_failed_title_shows_the_reason(page: Page, api: httpx.Client) -> None:
     expect(row_of(page, BROKEN_CLIP)).to_contain_text("Failed")
 
 
+@ONE_INSTALL
 def test_refused_upload_shows_the_problem(
     page: Page, tmp_path: Path, complaints: Complaints
 ) -> None:
@@ -307,6 +305,7 @@ def test_refused_upload_shows_the_problem(
     complaints.clear()
 
 
+@ONE_INSTALL
 def test_media_are_listed_newest_first_and_deleted(page: Page, api: httpx.Client) -> None:
     for clip in (SHORT_CLIP, AUDIO_CLIP):
         with clip.open("rb") as file:
@@ -325,6 +324,7 @@ def test_media_are_listed_newest_first_and_deleted(page: Page, api: httpx.Client
     assert [item["title"] for item in api.get("/api/v1/media").json()["items"]] == [SHORT_CLIP.stem]
 
 
+@ONE_INSTALL
 def test_long_list_is_shown_page_by_page(page: Page, api: httpx.Client) -> None:
     fields = {"filename": "clip.mp4"}
     for number in range(25):
@@ -340,6 +340,7 @@ def test_long_list_is_shown_page_by_page(page: Page, api: httpx.Client) -> None:
     expect(items).to_have_count(25)
 
 
+@ONE_INSTALL
 def test_user_id_is_changed(page: Page, api: httpx.Client) -> None:
     choose_file(page, SHORT_CLIP)
     expect(page.get_by_role("listitem")).to_have_count(1)
@@ -356,6 +357,7 @@ def test_user_id_is_changed(page: Page, api: httpx.Client) -> None:
     expect(page.get_by_role("listitem")).to_have_count(1)
 
 
+@ONE_INSTALL
 def test_page_fits_a_narrow_window(page: Page) -> None:
     page.set_viewport_size(ViewportSize(width=360, height=740))
     upload_and_wait(page, SHORT_CLIP)

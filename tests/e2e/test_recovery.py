@@ -8,11 +8,16 @@ import psutil
 import pytest
 
 from tests.e2e import playlist_rules, segment_rules
-from tests.e2e.configurations import Install
+from tests.e2e.configurations import QUICK, Configuration, Embedded, Install
 from tests.e2e.package import fetch_package
 from tests.e2e.service import Service
 
 CLIP = Path(__file__).parents[1] / "media" / "hevc-1080p30.mp4"
+
+
+@pytest.fixture
+def installation(install: Install, tmp_path: Path) -> Configuration:
+    return Embedded(tmp_path, **QUICK) if install is Embedded else install(tmp_path)
 
 
 def check_ready_once(service: Service, media_id: str) -> None:
@@ -28,8 +33,8 @@ def check_ready_once(service: Service, media_id: str) -> None:
 
 
 @pytest.mark.parametrize("victim", ["worker", "redis-server"])
-def test_title_survives_the_death_of(victim: str, install: Install, tmp_path: Path) -> None:
-    with install(tmp_path).running() as service:
+def test_title_survives_the_death_of(victim: str, installation: Configuration) -> None:
+    with installation.running() as service:
         media_id = service.upload(CLIP)
         service.wait(media_id, until="playable")
         assert service.title(media_id)["status"] == "processing"
@@ -37,8 +42,7 @@ def test_title_survives_the_death_of(victim: str, install: Install, tmp_path: Pa
         check_ready_once(service, media_id)
 
 
-def test_work_goes_on_after_a_restart(install: Install, tmp_path: Path) -> None:
-    installation = install(tmp_path)
+def test_work_goes_on_after_a_restart(installation: Configuration) -> None:
     with installation.running() as service:
         media_id = service.upload(CLIP)
         service.wait(media_id, until="playable")
@@ -46,8 +50,7 @@ def test_work_goes_on_after_a_restart(install: Install, tmp_path: Path) -> None:
         check_ready_once(service, media_id)
 
 
-def test_nothing_is_left_when_all_is_killed(install: Install, tmp_path: Path) -> None:
-    installation = install(tmp_path)
+def test_nothing_is_left_when_all_is_killed(installation: Configuration) -> None:
     with installation.running(stop=signal.SIGKILL) as service:
         media_id = service.upload(CLIP)
         service.wait(media_id, until="playable")
