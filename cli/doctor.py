@@ -41,8 +41,10 @@ def create(settings: Settings, console: Console) -> None:
     asyncio.run(_create(settings, console))
 
 
-def examine(settings: Settings, console: Console, *, titles: bool = False) -> bool:
-    """Print the table; True if everything needed is there."""
+def examine(
+    settings: Settings, console: Console, *, new: bool = False, titles: bool = False
+) -> bool:
+    """Print the table; True if everything needed is there. A `new` one needs no CDN yet."""
     with console.status("examining"):
         findings = [
             *_software(settings),
@@ -50,7 +52,7 @@ def examine(settings: Settings, console: Console, *, titles: bool = False) -> bo
             _encoder(HARDWARE, f"titles are encoded with {SOFTWARE}", needed=False),
             *_stores(settings),
             *_clock(settings.aws),
-            *playback_traits(settings),
+            *playback_traits(settings, needed=not new),
             *(title_traits(settings) if titles else ()),
             _disk(settings.data.dir),
         ]

@@ -35,7 +35,8 @@ class _Probe:
     cookies: dict[str, str] = field(default_factory=dict)
 
 
-def playback_traits(settings: Settings) -> Iterator[Trait]:
+def playback_traits(settings: Settings, *, needed: bool = True) -> Iterator[Trait]:
+    """Without `needed` it is no fault yet that the CDN or its origin does not answer."""
     if settings.media_url is None:
         return
     try:
@@ -45,7 +46,7 @@ def playback_traits(settings: Settings) -> Iterator[Trait]:
         return
     with httpx.Client(base_url=settings.media_url, timeout=TIMEOUT_S) as http:
         for probe in probes:
-            yield _asked(http, probe)
+            yield _asked(http, probe, needed=needed)
 
 
 def _probes(settings: Settings, media_url: str) -> Iterator[_Probe]:
@@ -97,7 +98,7 @@ def _with_token(keys: TokenKeys) -> str:
     return f"/t/{issue(keys, _TITLE, round(time.time()) + LIFETIME_S)}/{_object()}"
 
 
-def _asked(http: httpx.Client, probe: _Probe) -> Trait:
+def _asked(http: httpx.Client, probe: _Probe, *, needed: bool) -> Trait:
     headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in probe.cookies.items())}
     try:
         answer = http.get(
@@ -105,10 +106,11 @@ def _asked(http: httpx.Client, probe: _Probe) -> Trait:
         )
     except httpx.TransportError as error:
         remedy = f"let {http.base_url} resolve to the CDN, and the CDN reach an origin"
-        return Trait(probe.what, False, f"no answer: {error}", remedy)
+        return Trait(probe.what, False, f"no answer: {error}", remedy, needed=needed)
     by = answer.headers.get("x-cache", "")
     found = f"answers {answer.status_code}{f' ({by})' if by else ''}"
     if answer.status_code >= 500:
-        return Trait(probe.what, False, found, "let the CDN reach an origin: see its /health")
+        remedy = "let the CDN reach an origin: see its /health"
+        return Trait(probe.what, False, found, remedy, needed=needed)
     ok = answer.status_code == probe.status
     return Trait(probe.what, ok, f"{found}, as it should" if ok else found, probe.remedy)

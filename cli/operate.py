@@ -24,7 +24,8 @@ def doctor(
     and whether the CDN opens what this service signs.
 
     Exits with 1 when something is missing that the service cannot do without. With --create it
-    makes what a new installation lacks and changes nothing of what exists.
+    makes what a new installation lacks and changes nothing of what exists; a CDN that does not
+    answer yet is no failure then.
     """
     from cli import doctor
 
@@ -34,7 +35,7 @@ def doctor(
             doctor.create(settings, console)
     except StoreError as error:
         fail(str(error))
-    if not doctor.examine(settings, console, titles=titles):
+    if not doctor.examine(settings, console, new=create, titles=titles):
         raise typer.Exit(FAILED)
 
 

@@ -17,6 +17,7 @@ from cli.doctor_playback import playback_traits
 from media.settings import DataSettings, OriginSettings, Settings, SigningSettings
 from stores.trait import Trait
 from tests.server.test_cloudfront import P256, decoded, pem_of, verify
+from tests.service import run
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,15 @@ def test_origin_that_does_not_answer_is_told(tmp_path: Path) -> None:
     traits = found("http://127.0.0.1:1", k=SECRET.encode())
     assert not any(trait.ok for trait in traits.values())
     assert traits["CDN, key k"].found.startswith("no answer")
+
+
+def test_cdn_that_is_not_there_yet_fails_no_creation(tmp_path: Path) -> None:
+    settings = {"STREAM_ORIGIN_PUBLICURL": "http://127.0.0.1:1"}
+    plain = run(tmp_path, "doctor", **settings)
+    assert (plain.returncode, plain.stdout.count("missing")) == (1, 2), plain.stdout
+    creating = run(tmp_path, "doctor", "--create", **settings)
+    assert creating.returncode == 0, creating.stdout
+    assert "no answer" in creating.stdout
 
 
 def test_doctor_makes_no_key(tmp_path: Path) -> None:
