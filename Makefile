@@ -30,10 +30,10 @@ run-api: setup  ## API, origin and player page without a worker
 run-worker: setup  ## a worker beside run-api; as many as you like
 	@exec $(BIN)/headrace worker
 
-# Most tests wait more than they compute, so two processes fit on two cores. Some tests alone, named
-# by ARGS, run in one, where a debugger works.
+# Many tests wait more than they compute, so that three processes fit on two cores. Some tests alone,
+# named by ARGS, run in one, where a debugger works.
 test: setup-dev tools-test setup-aws-local $(TERRAFORM)/.installed tests/node_modules/.installed  ## run all tests; ARGS="tests/cli -x" some
-	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadgroup)
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 3)
 
 # Of the processes that the tests start, too. What native/ does is not seen; ARGS as for `test`.
 COVERAGE := $(CURDIR)/build/coverage
@@ -41,7 +41,7 @@ test-coverage: export COVERAGE_FILE := $(COVERAGE)/data
 test-coverage: setup-dev tools-test setup-aws-local $(TERRAFORM)/.installed tests/node_modules/.installed  ## the tests, and which lines they ran: a table, and build/coverage/html
 	@rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
 	@status=0; $(BIN)/python -m coverage run -m pytest \
-		$(if $(ARGS),$(ARGS),-n 2 --dist loadgroup) || status=$$?; \
+		$(if $(ARGS),$(ARGS),-n 3) || status=$$?; \
 		$(BIN)/python -m coverage combine --quiet && \
 		$(BIN)/python -m coverage html --quiet --directory $(COVERAGE)/html && \
 		$(BIN)/python -m coverage report && exit $$status
