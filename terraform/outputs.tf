@@ -4,7 +4,7 @@ output "cluster_name" {
 }
 
 output "settings" {
-  description = "The ConfigMap of all processes."
+  description = "Variables of all processes."
   value       = local.settings
 }
 
@@ -14,17 +14,12 @@ output "secret_name" {
 }
 
 output "role_arns" {
-  description = "For eks.amazonaws.com/role-arn of service accounts: api, origin, worker and the controllers."
+  description = "For eks.amazonaws.com/role-arn of service accounts; the overlay has those of api, origin and worker."
   value       = module.identity.role_arns
 }
 
-output "target_group_arns" {
-  description = "For TargetGroupBindings: api, origin."
-  value       = { for process, balancer in module.load_balancer : process => balancer.target_group_arn }
-}
-
 output "repositories" {
-  description = "For images: api, origin, worker."
+  description = "Where images are pushed to: api, origin, worker."
   value       = module.cluster.repositories
 }
 

@@ -151,6 +151,75 @@ run "cluster_is_private_and_encrypted" {
 }
 
 run "production" {
+  override_resource {
+    target = module.identity.aws_iam_role.this["api"]
+    values = { arn = "arn:aws:iam::444455556666:role/headrace-production-api" }
+  }
+
+  override_resource {
+    target = module.cluster.aws_ecr_repository.this["api"]
+    values = { repository_url = "444455556666.dkr.ecr.eu-central-1.amazonaws.com/headrace-production/api" }
+  }
+
+  override_resource {
+    target = module.identity.aws_iam_role.this["origin"]
+    values = { arn = "arn:aws:iam::444455556666:role/headrace-production-origin" }
+  }
+
+  override_resource {
+    target = module.cluster.aws_ecr_repository.this["origin"]
+    values = { repository_url = "444455556666.dkr.ecr.eu-central-1.amazonaws.com/headrace-production/origin" }
+  }
+
+  override_resource {
+    target = module.identity.aws_iam_role.this["worker"]
+    values = { arn = "arn:aws:iam::444455556666:role/headrace-production-worker" }
+  }
+
+  override_resource {
+    target = module.cluster.aws_ecr_repository.this["worker"]
+    values = { repository_url = "444455556666.dkr.ecr.eu-central-1.amazonaws.com/headrace-production/worker" }
+  }
+
+  override_resource {
+    target = module.load_balancer["api"].aws_lb_target_group.this
+    values = { arn = "arn:aws:elasticloadbalancing:eu-central-1:444455556666:targetgroup/headrace-production-api/example" }
+  }
+
+  override_resource {
+    target = module.load_balancer["origin"].aws_lb_target_group.this
+    values = { arn = "arn:aws:elasticloadbalancing:eu-central-1:444455556666:targetgroup/headrace-production-origin/example" }
+  }
+
+  override_resource {
+    target = module.queue.aws_elasticache_replication_group.this
+    values = { primary_endpoint_address = "master.headrace-production.example.cache.amazonaws.com" }
+  }
+
+  override_resource {
+    target = module.network.aws_vpc_endpoint.gateway["s3"]
+    values = { cidr_blocks = ["192.0.2.0/24"] }
+  }
+
+  assert {
+    condition     = output.overlay_settings == file("../deployments/kubernetes/overlays/production/settings.env")
+    error_message = "The overlay's settings.env is what is printed here."
+  }
+
+  assert {
+    condition     = output.overlay_estate == file("../deployments/kubernetes/overlays/production/estate.env")
+    error_message = "The overlay's estate.env is what is printed here."
+  }
+
+  assert {
+    condition = yamldecode(output.s3_network_policy) == merge(yamldecode(file("../deployments/kubernetes/base/s3.yaml")), {
+      spec = merge(yamldecode(file("../deployments/kubernetes/base/s3.yaml")).spec, {
+        egress = [{ to = [{ ipBlock = { cidr = "192.0.2.0/24" } }], ports = [{ port = 443, protocol = "TCP" }] }]
+      })
+    })
+    error_message = "But for the addresses base/s3.yaml is what is printed here."
+  }
+
   assert {
     condition     = output.settings.STREAM_AWS_S3KMSKEY == "arn:aws:kms:eu-central-1:444455556666:alias/headrace-production"
     error_message = "What the service writes is encrypted with the estate's key."

@@ -1,5 +1,7 @@
-"""What Kustomize makes of an overlay, checked against the schemas of Kubernetes and of KEDA."""
+"""What Kustomize makes of an overlay, checked against the schemas of Kubernetes, of KEDA and of the
+AWS Load Balancer Controller."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -8,6 +10,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
@@ -15,6 +18,9 @@ from cloudcoil.models.keda.v1alpha1 import ScaledObject
 DIRECTORY = Path(__file__).parents[2] / "deployments" / "kubernetes"
 OVERLAYS = ("dev", "production", "production-gpu")
 KUBERNETES = "1.34"
+TARGET_GROUP_BINDING = json.loads(
+    Path(__file__).with_name("target_group_binding.json").read_bytes()
+)
 KUBECTL = Path(sys.executable).with_name("kubectl")
 
 Document = dict[str, Any]
@@ -34,10 +40,17 @@ def check(document: Document) -> None:
     group, _, _ = document["apiVersion"].rpartition("/")
     if document["kind"] == "ScaledObject" and document["apiVersion"] == "keda.sh/v1alpha1":
         ScaledObject.model_validate(document, extra="forbid")
+    elif group == "elbv2.k8s.aws":
+        jsonschema.validate(document, TARGET_GROUP_BINDING)
     elif "." in group and not group.endswith(".k8s.io"):  # the validator looks at its first word
         raise LookupError(f"no schema of {document['apiVersion']} {document['kind']}")
     else:
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+def variables(overlay: str, file: str) -> dict[str, str]:
+    lines = (DIRECTORY / "overlays" / overlay / file).read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines)
 
 
 def of_kind(documents: list[Document], kind: str) -> dict[str, Document]:

@@ -24,7 +24,7 @@ Values = dict[str, Any]
 def copied(folder: Path) -> Path:
     """The configuration beside what it reads, ready to be planned."""
     shutil.copytree(ROOT / "terraform", folder / "terraform")
-    for beside in ("deployments/cloudfront", "deployments/iam"):
+    for beside in ("deployments/cloudfront", "deployments/iam", "deployments/kubernetes"):
         shutil.copytree(ROOT / beside, folder / beside)
     (folder / "terraform" / "backend_override.tf").write_text(LOCAL_STATE)
     (folder / "terraform" / "secrets.auto.tfvars.json").write_text(json.dumps(SECRETS))

@@ -1,4 +1,4 @@
-"""The manifests are what Kubernetes and KEDA take, and fit the images, the configuration and the
+"""The manifests are what a cluster takes, and fit the images, the configuration and the
 service that they start."""
 
 import copy
@@ -27,6 +27,7 @@ from tests.deployments.manifests import (
     pod_of,
     render,
     selects,
+    variables,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -75,9 +76,12 @@ def settings_of(overlay: str, name: str, directory: Path) -> Settings:
     (volume,) = (it for it in pod["volumes"] if "configMap" in it)
     (mount,) = (it for it in container["volumeMounts"] if it["name"] == volume["name"])
     assert dockerfile_variables()["STREAM_CONFIG"] == f"{mount['mountPath']}/config.yaml"
-    files = of_kind(render(overlay), "ConfigMap")[volume["configMap"]["name"]]["data"]
-    (directory / "config.yaml").write_text(files["config.yaml"])
-    return parse(variables_of(container), directory)
+    maps = {name: it["data"] for name, it in of_kind(render(overlay), "ConfigMap").items()}
+    (directory / "config.yaml").write_text(maps[volume["configMap"]["name"]]["config.yaml"])
+    told: dict[str, str] = {}
+    for source in container.get("envFrom", ()):
+        told |= maps[source["configMapRef"]["name"]]
+    return parse(told | variables_of(container), directory)
 
 
 def dockerfile_variables() -> dict[str, str]:
@@ -117,6 +121,14 @@ def _no_metadata(document: Document) -> None:
     del document["spec"]["triggers"][0]["metadata"]
 
 
+def _in_binding(document: Document) -> None:
+    document["spec"]["targetGroupArn"] = document["spec"].pop("targetGroupARN")
+
+
+def _in_service(document: Document) -> None:
+    document["spec"]["serviceRef"]["ports"] = ["http"]
+
+
 def _kind(document: Document) -> None:
     document["kind"] += "s"
 
@@ -134,6 +146,10 @@ def _group(document: Document) -> None:
         ("ScaledObject", _in_scaled_object, pydantic.ValidationError),
         ("ScaledObject", _in_trigger, pydantic.ValidationError),
         ("ScaledObject", _no_metadata, pydantic.ValidationError),
+        ("TargetGroupBinding", _in_binding, jsonschema.ValidationError),
+        ("TargetGroupBinding", _in_service, jsonschema.ValidationError),
+        ("TargetGroupBinding", _kind, jsonschema.ValidationError),
+        ("TargetGroupBinding", _group, LookupError),
         ("ScaledObject", _kind, LookupError),
         ("ScaledObject", _group, LookupError),
     ],
@@ -141,7 +157,7 @@ def _group(document: Document) -> None:
 def test_a_planted_mistake_is_refused(
     kind: str, spoil: Callable[[Document], None], refusal: type[Exception]
 ) -> None:
-    document = copy.deepcopy(of_kind(render("production"), kind)["worker"])
+    document = copy.deepcopy(next(iter(of_kind(render("production"), kind).values())))
     check(document)
     spoil(document)
     with pytest.raises(refusal):
@@ -236,7 +252,8 @@ def test_a_deployment_has_all_that_goes_with_it(overlay: str, name: str) -> None
     assert selects(deployment["spec"]["selector"], labels)
     for kind, field in (("PodDisruptionBudget", "selector"), ("NetworkPolicy", "podSelector")):
         found = [it["spec"][field] for it in of_kind(documents, kind).values()]
-        assert sum(bool(it) and selects(it, labels) for it in found) == 1, kind
+        wanted = 1 + (kind == "NetworkPolicy" and name == "origin")  # S3's addresses are its own
+        assert sum(bool(it) and selects(it, labels) for it in found) == wanted, kind
     role = name.partition("-")[0]
     account = of_kind(documents, "ServiceAccount")[pod["spec"]["serviceAccountName"]]
     assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith(role)
@@ -281,6 +298,49 @@ def test_services_and_ingresses_lead_to_pods(overlay: str) -> None:
             backend = path["backend"]["service"]
             ports = services[backend["name"]]["spec"]["ports"]
             assert backend["port"]["name"] in {it["name"] for it in ports}
+
+
+@pytest.mark.parametrize("overlay", ["production", "production-gpu"])
+def test_terraforms_load_balancers_are_the_only_ones(overlay: str) -> None:
+    documents = render(overlay)
+    assert not of_kind(documents, "Ingress")
+    assert {it["spec"].get("type") for it in of_kind(documents, "Service").values()} == {None}
+    bindings = of_kind(documents, "TargetGroupBinding")
+    assert set(bindings) == {"api", "origin"}
+    for name, binding in bindings.items():
+        (port,) = of_kind(documents, "Service")[name]["spec"]["ports"]
+        assert binding["spec"]["serviceRef"] == {"name": name, "port": port["name"]}
+        assert binding["spec"]["targetType"] == "ip"
+
+
+@pytest.mark.parametrize("overlay", ["production", "production-gpu"])
+def test_what_terraform_printed_stands_where_it_belongs(overlay: str) -> None:
+    documents = render(overlay)
+    found = {
+        f"{name}_target_group_arn": binding["spec"]["targetGroupARN"]
+        for name, binding in of_kind(documents, "TargetGroupBinding").items()
+    }
+    for name, deployment in of_kind(documents, "Deployment").items():
+        image, _, _ = container_of(deployment)["image"].rpartition(":")
+        assert found.setdefault(f"{name.partition('-')[0]}_repository", image) == image
+    for name, account in of_kind(documents, "ServiceAccount").items():
+        role = account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
+        found[f"{name.removeprefix('headrace-')}_role_arn"] = role
+    assert found == variables("production", "estate.env")
+    for deployment in of_kind(documents, "Deployment").values():
+        (source,) = container_of(deployment)["envFrom"]
+        told = of_kind(documents, "ConfigMap")[source["configMapRef"]["name"]]["data"]
+        assert told == variables("production", "settings.env")
+    assert len(of_kind(documents, "ConfigMap")) == 2  # what only the replacements need stays here
+
+
+def test_examples_are_seen_to_be_examples() -> None:
+    accounts = {"api", "origin", "worker"}
+    estate = variables("production", "estate.env")
+    assert {name.partition("_")[0] for name in estate} == accounts
+    assert all("444455556666" in value for value in estate.values())
+    assert ".example." in variables("production", "settings.env")["STREAM_REDIS_HOST"]
+    assert (ROOT / "deployments/kubernetes/base/s3.yaml").read_text().startswith("# An example")
 
 
 @EACH_OVERLAY

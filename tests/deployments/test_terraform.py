@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from cli.config import parse
 from media.settings import Settings
@@ -17,14 +16,14 @@ from stores.catalog.dynamodb_items import EXPIRY
 from stores.catalog.dynamodb_storage import INDEXES, KEYS
 from stores.objects.s3_buckets import ABANDONED_DAYS
 from stores.objects.s3_target import _HEADERS
+from tests.deployments.manifests import of_kind, render, variables
 from tests.deployments.terraform import ROOT, SECRETS, Values, copied, plan, resources, terraform
 
 CLOUDFRONT = ROOT / "deployments" / "cloudfront"
 FIGURES: dict[str, Any] = json.loads((CLOUDFRONT / "distribution.json").read_text())
 PROOF = ROOT / "bench" / "cdn"
 # Until AWS has made it.
-UNKNOWN = {"STREAM_REDIS_HOST": "master.headrace-production.cache.amazonaws.com"}
-OVERLAY = ROOT / "deployments" / "kubernetes" / "overlays" / "production"
+UNKNOWN = {"STREAM_REDIS_HOST": "master.headrace-production.example.cache.amazonaws.com"}
 
 pytestmark = pytest.mark.xdist_group("terraform")
 
@@ -277,25 +276,32 @@ def test_service_takes_its_settings(taken: Settings) -> None:
     assert taken.redis.tls
 
 
-def test_overlay_names_what_is_made(taken: Settings, made: dict[str, Values]) -> None:
-    """The manifests of production are written before anything is there to be asked."""
-    config = yaml.safe_load((OVERLAY / "config.yaml").read_text())
-    aws = taken.model_dump()["aws"]
-    assert config["aws"] == {key: aws[key] for key in config["aws"]}
-    assert config["server"]["publicurl"] == taken.server.publicurl
-    assert config["redis"]["tls"] is taken.redis.tls
-    accounts = yaml.safe_load_all((OVERLAY / "service-accounts.yaml").read_text())
-    roles = {
-        each["metadata"]["name"]: each["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
-        for each in accounts
-    }
-    images = yaml.safe_load((OVERLAY / "kustomization.yaml").read_text())["images"]
-    repositories = {each["name"]: each["newName"] for each in images}
+def test_overlay_has_every_setting_and_no_other(planned: Values) -> None:
+    """What is unknown until AWS has made it, `terraform test` compares."""
+    settings = planned["output_changes"]["settings"]
+    overlay = variables("production", "settings.env")
+    assert set(overlay) == set(settings["after"]) | set(settings["after_unknown"])
+    assert overlay == UNKNOWN | settings["after"]
+
+
+def test_overlay_names_what_is_made(made: dict[str, Values]) -> None:
+    estate = variables("production", "estate.env")
     for process in ("api", "origin", "worker"):
         role = made[f'module.identity.aws_iam_role.this["{process}"]']["name"]
-        assert roles[f"headrace-{process}"] == f"arn:aws:iam::444455556666:role/{role}"
+        assert estate[f"{process}_role_arn"] == f"arn:aws:iam::444455556666:role/{role}"
         repository = made[f'module.cluster.aws_ecr_repository.this["{process}"]']["name"]
-        assert repositories[f"headrace/{process}"].endswith(f".amazonaws.com/{repository}")
+        assert estate[f"{process}_repository"].endswith(f".amazonaws.com/{repository}")
+    for process in ("api", "origin"):
+        group = made[f'module.load_balancer["{process}"].aws_lb_target_group.this']["name"]
+        assert f":targetgroup/{group}/" in estate[f"{process}_target_group_arn"]
+
+
+def test_pods_are_allowed_the_network_that_is_made(made: dict[str, Values]) -> None:
+    cidr = made["module.network.aws_vpc.this"]["cidr_block"]
+    policies = of_kind(render("production"), "NetworkPolicy")
+    for name in ("api", "origin"):
+        (rule,) = policies[name]["spec"]["ingress"]
+        assert rule["from"] == [{"ipBlock": {"cidr": cidr}}]
 
 
 def test_costs_of_this_environment_are_counted(made: dict[str, Values]) -> None:
