@@ -24,7 +24,7 @@ from server.cloudfront import load_cloudfront_key
 from server.origin.app import create_origin
 from server.origin.board import Board
 from server.origin.http1 import OriginHTTP
-from server.origin.system import PATHS, System
+from server.origin.system import PATHS
 from server.tokens import load_keys
 from stores.processes import die_with_parent
 from stores.wiring import open_objects, wait_for_stores
@@ -119,8 +119,7 @@ def _load_origin(board: Board, parent: int, colour: bool | None, seat: Seat) -> 
     keys = load_keys(settings.signing, settings.data.dir)
     origin = create_origin(objects, keys, settings, beside=PATHS)
     board.join(seat.number)
-    system = System(settings.app, origin, objects, board)
-    application = OriginHTTP(origin, objects, system, settings.server)
+    application = OriginHTTP(origin, objects, board, settings)
     _finish_loading()
     return application
 

@@ -28,14 +28,14 @@ def work(settings: Settings) -> None:
 
 
 async def _work(settings: Settings) -> None:
-    with closing(Children()) as children:
+    metrics = WorkerMetrics(settings)
+    with closing(Children(metrics.children_cpu.inc)) as children:
         children.start()
         await wait_for_stores(settings)
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with traced(settings, "worker"), open_stores(settings) as stores:
-            metrics = WorkerMetrics(settings)
             titles = Titles(stores.objects, stores.catalog, settings, children, metrics)
             worker = make_worker(settings, Measured(titles, metrics))
             beside = _beside(stores, listen(settings.worker, worker, metrics.registry))

@@ -73,7 +73,7 @@ class _App:
                 origin.start(asyncio.get_running_loop())
                 self._origin = OriginASGI(origin)
             stopping = Stopping()
-            metrics = Metrics(origin, self._settings.app.version)
+            metrics = Metrics(self._settings, origin)
             self._api = make_api(
                 self._settings, stores, keys, origin=origin, stopping=stopping, metrics=metrics
             )

@@ -146,6 +146,12 @@ def backends(settings: Settings) -> dict[str, str]:
     }
 
 
+def keeps_files(settings: Settings) -> bool:
+    """Whether any store is in the data directory."""
+    elsewhere = (settings.aws.s3rawbucket, settings.aws.dynamodbtable)
+    return None in elsewhere or RedisAddress.of(settings.redis) is None
+
+
 def _open_catalog(settings: Settings) -> Catalog:
     webhooks = settings.webhook.url is not None
     if settings.aws.dynamodbtable is None:

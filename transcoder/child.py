@@ -45,7 +45,9 @@ class ChildLost(ChildBroke):
 class Children:
     """The children of one worker process. The fork server is started by the first one."""
 
-    def __init__(self) -> None:
+    def __init__(self, spend: Callable[[float], object] = lambda cpu_s: None) -> None:
+        """`spend` is told what processor time each child took, once it has ended."""
+        self._spend = spend
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._ids = itertools.count(1)
@@ -132,7 +134,7 @@ class Children:
         finally:
             theirs.close()
             os.close(status_write)
-        return _Child(child_id, ours, status_read)
+        return _Child(child_id, ours, status_read, self._spend)
 
     def _kill(self, child: "_Child") -> None:
         """Through the fork server, which alone knows whether the process id is still the child."""
@@ -148,9 +150,16 @@ class Children:
 
 
 class _Child:
-    def __init__(self, child_id: int, channel: socket.socket, status_fd: int) -> None:
+    def __init__(
+        self,
+        child_id: int,
+        channel: socket.socket,
+        status_fd: int,
+        spend: Callable[[float], object],
+    ) -> None:
         self.id = child_id
         self.channel = channel
+        self._spend = spend
         self._status_fd = status_fd
         self._reaped: asyncio.Task[int | None] = asyncio.create_task(self._read_status())
 
@@ -167,9 +176,13 @@ class _Child:
             await readable.wait()
         finally:
             loop.remove_reader(self._status_fd)
-            status = os.read(self._status_fd, STATUS.size)
+            told = os.read(self._status_fd, STATUS.size)
             os.close(self._status_fd)
-        return STATUS.unpack(status)[0] if status else None
+        if not told:
+            return None
+        status, cpu_s = STATUS.unpack(told)
+        self._spend(cpu_s)
+        return int(status)
 
 
 def _start_server() -> tuple[subprocess.Popen[bytes], socket.socket]:

@@ -18,6 +18,8 @@ from prometheus_client import (
 
 from media.commit import AUDIO, VIDEO
 from media.settings import Settings
+from stores.disk import Disk
+from stores.wiring import keeps_files
 
 PLAN, JOIN, TITLE = "plan", "join", "title"
 TASKS = (PLAN, VIDEO, AUDIO, JOIN)
@@ -52,6 +54,13 @@ class WorkerMetrics:
             }
         )
         ProcessCollector(registry=registry)
+        if keeps_files(settings):
+            registry.register(Disk(settings.data.dir))
+        self.children_cpu = Counter(
+            "headrace_worker_children_cpu_seconds",
+            "Processor time of children that have ended: they decode and encode",
+            registry=registry,
+        )
         self.tasks_in_progress = Gauge(
             "headrace_tasks_in_progress", "Tasks that this worker runs now", registry=registry
         )
@@ -86,6 +95,9 @@ class WorkerMetrics:
         )
         for task in TASKS:
             self._task.labels(task)
+        for task in (*TASKS, TITLE):  # so that the first failure is seen as an increase
+            for reason in (*REASONS, OTHER):
+                self._failures.labels(task, reason)
 
     def observe_task(self, task: str, seconds: float) -> None:
         self._task.labels(task).observe(seconds)

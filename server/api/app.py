@@ -40,7 +40,7 @@ def make_api(
     stopping: Stopping | None = None,
     metrics: Metrics | None = None,
 ) -> Starlette:
-    metrics = metrics or Metrics(origin, settings.app.version)
+    metrics = metrics or Metrics(settings, origin)
     stopping = stopping or Stopping()
     signer = SignedPuts(list(keys.secrets.values()))
     operations = [

@@ -12,10 +12,12 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from media.asset import Priority
-from media.settings import AppSettings
+from media.settings import Settings
 from server.api.viewers import Viewers
 from server.origin.app import Origin
-from server.origin.stats import add_build_info, families
+from server.origin.stats import METRICS, add_build_info, families
+from stores.disk import Disk
+from stores.wiring import keeps_files
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -25,9 +27,9 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 class Metrics:
     """What this process counts, its origin's counters included if it has one."""
 
-    def __init__(self, origin: Origin | None, version: str = AppSettings().version) -> None:
+    def __init__(self, settings: Settings, origin: Origin | None) -> None:
         self._registry = CollectorRegistry()
-        add_build_info(self._registry, version, "api" if origin is None else "all")
+        add_build_info(self._registry, settings.app.version, "api" if origin is None else "all")
         ProcessCollector(registry=self._registry)
         self._requests = Histogram(
             "headrace_http_request_duration_seconds",
@@ -72,16 +74,31 @@ class Metrics:
             "Age of the oldest event that this process could not deliver yet",
             registry=self._registry,
         )
+        self._store_up = Gauge(
+            "headrace_store_up",
+            "Whether a store answers; the job engine has a metric of its own",
+            ("store",),
+            registry=self._registry,
+        )
         self.viewers = Viewers()
         self._registry.register(self.viewers)
         if origin is not None:
             self._registry.register(_OriginStats(origin))
+        if keeps_files(settings) or (origin is not None and settings.origin.diskcache):
+            self._registry.register(Disk(settings.data.dir))
 
     def observe(self, route: str, method: str, status: int, duration_s: float) -> None:
         self._requests.labels(route, known_method(method), status).observe(duration_s)
 
-    def render(self, jobs: Mapping[str, int], oldest_s: Mapping[Priority, float]) -> bytes:
-        """Both are empty while the job engine does not answer."""
+    def render(
+        self,
+        jobs: Mapping[str, int],
+        oldest_s: Mapping[Priority, float],
+        are_up: Mapping[str, bool],
+    ) -> bytes:
+        """The first two are empty while the job engine does not answer."""
+        for store, is_up in are_up.items():
+            self._store_up.labels(store).set(is_up)
         for gauge in (self._jobs, self._queue_tasks, self._queue_oldest):
             gauge.clear()
         self._jobs_up.set(bool(jobs))
@@ -103,4 +120,4 @@ class _OriginStats(Collector):
         self._origin = origin
 
     def collect(self) -> Iterator[Metric]:
-        yield from families({"": self._origin.stats()}, self._origin.connections())
+        yield from families(METRICS, {"": self._origin.stats()})

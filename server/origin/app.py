@@ -6,7 +6,6 @@ from media.settings import Settings
 from native.cache import Cache, LruCache, S3FifoCache
 from native.origin import CachedObject, Core, Miss, Request, Response
 from native.token import TokenVerifier
-from server.origin.connections import open_connections
 from server.origin.disk import DiskCache
 from server.origin.diskfiles import DiskFiles
 from server.origin.fill import Filler
@@ -29,13 +28,11 @@ class Origin:
         filler: Filler,
         disk: DiskCache | None,
         slow_readers: SlowReaders,
-        port: int,
     ) -> None:
         self.core = core
         self._filler = filler
         self._disk = disk
         self._slow_readers = slow_readers
-        self._port = port
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._slow_readers.start(loop)
@@ -61,10 +58,6 @@ class Origin:
         if self._disk is not None:
             self._disk.doubt()
         self._filler.release(prefix)
-
-    def connections(self) -> int | None:
-        """To the port of this process, and of all that share it; None where that is not known."""
-        return open_connections(self._port)
 
     async def close(self) -> None:
         if self._disk is not None:
@@ -120,4 +113,4 @@ def create_origin(
     filler = Filler(core, read, prefetch=is_far and settings.origin.prefetch)
     server = settings.server
     slow_readers = SlowReaders(server.port, server.readtimeout.total_seconds())
-    return Origin(core, filler, disk, slow_readers, server.port)
+    return Origin(core, filler, disk, slow_readers)

@@ -5,14 +5,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from functools import partial
 from multiprocessing import RawArray
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from server.origin.stats import METRICS, OriginStats, add_build_info, families
+from server.origin.stats import SERVER_METRICS, ServerStats, add_build_info, families
+from stores.disk import Disk
 
-_ROW = 1 + len(METRICS)  # a process id, and what that process counts
+_ROW = 1 + len(SERVER_METRICS)  # a process id, and what that process counts
 
 
 class Board:
@@ -29,29 +31,30 @@ class Board:
         self._own = row * _ROW
         self._cells[self._own : self._own + _ROW] = [os.getpid(), *[0] * (_ROW - 1)]
 
-    def write(self, stats: OriginStats) -> None:
+    def write(self, stats: ServerStats) -> None:
         self._cells[self._own + 1 : self._own + _ROW] = list(astuple(stats))
 
-    def render(self, version: str, connections: int | None) -> bytes:
+    def render(self, version: str, disk: Path | None) -> bytes:
         registry = CollectorRegistry()
         add_build_info(registry, version, "origin")
-        registry.register(_Told(self._told(), connections))
+        registry.register(_Told(self._told()))
+        if disk is not None:
+            registry.register(Disk(disk))
         return generate_latest(registry)
 
-    def _told(self) -> dict[int, OriginStats]:
+    def _told(self) -> dict[int, ServerStats]:
         """By process."""
         rows = [list(self._cells[row * _ROW : (row + 1) * _ROW]) for row in self._rows]
-        return {row[0]: OriginStats(*row[1:]) for row in rows if _is_alive(row[0])}
+        return {row[0]: ServerStats(*row[1:]) for row in rows if _is_alive(row[0])}
 
 
 class _Told(Collector):
-    def __init__(self, told: dict[int, OriginStats], connections: int | None) -> None:
+    def __init__(self, told: dict[int, ServerStats]) -> None:
         self._told = told
-        self._connections = connections
 
     def collect(self) -> Iterator[Metric]:
         told = {str(pid): stats for pid, stats in self._told.items()}
-        yield from families(told, self._connections)
+        yield from families(SERVER_METRICS, told)
         yield from _processes(self._told)
 
 

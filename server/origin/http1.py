@@ -11,10 +11,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from media.settings import ServerSettings
+from media.settings import Settings
 from native.connection import Connection, Connections
 from native.origin import Miss
 from server.origin.app import Origin
+from server.origin.board import Board
 from server.origin.system import PATHS, System
 from stores.objects.base import ObjectStore
 
@@ -28,14 +29,14 @@ class OriginHTTP:
     """One per process and event loop."""
 
     def __init__(
-        self, origin: Origin, objects: ObjectStore, system: System, settings: ServerSettings
+        self, origin: Origin, objects: ObjectStore, board: Board, settings: Settings
     ) -> None:
         self._origin = origin
         self._objects = objects
-        self._system = system
-        self._most = settings.connections
-        self._patience_s = settings.readtimeout.total_seconds()
+        self._most = settings.server.connections
+        self._patience_s = settings.server.readtimeout.total_seconds()
         self._connections = Connections(origin.core, self._begin_filling)
+        self._system = System(settings, origin, objects, board, self._connections)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, listener: socket.socket) -> None:

@@ -1,7 +1,7 @@
 """What one origin process counts, and how it is told to Prometheus."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -45,26 +45,42 @@ class OriginStats:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerStats(OriginStats):
+    """Of an origin that is an HTTP server of its own."""
+
+    sent_bytes: int = _counter("Bytes of all answers, their heads included")
+    connections: int = _level("Connections open to the origin now")
+
+
+@dataclass(frozen=True, slots=True)
 class Measure:
     name: str
+    field: str
     meaning: str
     is_counter: bool
 
 
-METRICS = tuple(
-    Measure(each.name, each.metadata["meaning"], each.metadata["counter"])
-    for each in fields(OriginStats)
+def _measures(stats: type[OriginStats], prefix: str) -> Iterator[Measure]:
+    for each in fields(stats):
+        meaning, is_counter = each.metadata["meaning"], each.metadata["counter"]
+        yield Measure(f"{prefix}_{each.name}", each.name, meaning, is_counter)
+
+
+METRICS = tuple(_measures(OriginStats, "headrace_origin_cache"))
+SERVER_METRICS = (
+    *METRICS,
+    *tuple(_measures(ServerStats, "headrace_origin"))[len(METRICS) :],
 )
 
 
-def families(told: dict[str, OriginStats], connections: int | None) -> Iterator[Metric]:
+def families(measures: Iterable[Measure], told: Mapping[str, OriginStats]) -> Iterator[Metric]:
     """Of one process, called "", or of several by their names."""
     labels = [] if told.keys() == {""} else ["process"]
-    for measure in METRICS:
+    for measure in measures:
         kind = CounterMetricFamily if measure.is_counter else GaugeMetricFamily
-        family = kind(f"headrace_origin_cache_{measure.name}", measure.meaning, labels=labels)
+        family = kind(measure.name, measure.meaning, labels=labels)
         for process, stats in told.items():
-            family.add_metric([process] if labels else [], getattr(stats, measure.name))
+            family.add_metric([process] if labels else [], getattr(stats, measure.field))
         yield family
     answers = CounterMetricFamily(
         "headrace_origin_requests",
@@ -75,9 +91,6 @@ def families(told: dict[str, OriginStats], connections: int | None) -> Iterator[
         for status_class, count in _answers(stats).items():
             answers.add_metric([*([process] if labels else []), status_class], count)
     yield answers
-    if connections is not None:
-        name, meaning = "headrace_origin_connections", "Connections open to the origin's port now"
-        yield GaugeMetricFamily(name, meaning, connections)
 
 
 def add_build_info(registry: CollectorRegistry, version: str, component: str) -> None:

@@ -2,13 +2,16 @@
 
 import asyncio
 import time
+from dataclasses import astuple
 
 import orjson
 
-from media.settings import AppSettings
+from media.settings import Settings
+from native.connection import Connections
 from native.origin import Request, Response
 from server.origin.app import Origin
 from server.origin.board import Board
+from server.origin.stats import ServerStats
 from stores.errors import Unavailable
 from stores.objects.base import ObjectStore
 
@@ -21,20 +24,25 @@ CHECKED_FOR_S = 1.0  # whoever asks, the store is asked once in this time
 
 class System:
     def __init__(
-        self, app: AppSettings, origin: Origin, objects: ObjectStore, board: Board
+        self,
+        settings: Settings,
+        origin: Origin,
+        objects: ObjectStore,
+        board: Board,
+        connections: Connections,
     ) -> None:
-        self._health = orjson.dumps({"status": "ok", **app.model_dump()})
-        self._version = app.version
+        self._health = orjson.dumps({"status": "ok", **settings.app.model_dump()})
+        self._version = settings.app.version
+        self._disk = settings.data.dir if settings.origin.diskcache else None
         self._origin = origin
         self._objects = objects
         self._board = board
+        self._connections = connections
         self._check: asyncio.Task[str | None] | None = None
         self._checked_at_s = 0.0
-        self._counted: asyncio.Task[int | None] | None = None
-        self._counted_at_s = 0.0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._board.write(self._origin.stats())
+        self._board.write(self._stats())
         loop.call_later(WRITE_EVERY_S, self.start, loop)
 
     async def answer(self, request: Request) -> Response:
@@ -54,16 +62,12 @@ class System:
                 raise AssertionError(path)
 
     async def _metrics(self) -> bytes:
-        self._board.write(self._origin.stats())
-        return await asyncio.to_thread(self._board.render, self._version, await self._connections())
+        self._board.write(self._stats())
+        return await asyncio.to_thread(self._board.render, self._version, self._disk)
 
-    async def _connections(self) -> int | None:
-        """Whoever asks, the kernel's tables are read once in a time."""
-        if self._counted is None or time.monotonic() > self._counted_at_s + CHECKED_FOR_S:
-            self._counted_at_s = time.monotonic()
-            counting = asyncio.to_thread(self._origin.connections)
-            self._counted = asyncio.create_task(counting)
-        return await asyncio.shield(self._counted)
+    def _stats(self) -> ServerStats:
+        served = (self._connections.bytes_sent, len(self._connections.open))
+        return ServerStats(*(*astuple(self._origin.stats()), *served))
 
     async def _failure(self) -> str | None:
         check = self._check

@@ -24,6 +24,13 @@ def samples(url: str) -> dict[str, float]:
     return found
 
 
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health").is_success
+    except httpx.TransportError:
+        return False
+
+
 def test_worker_tells_what_it_does(tmp_path: Path) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -33,6 +40,11 @@ def test_worker_tells_what_it_does(tmp_path: Path) -> None:
         started(tmp_path, command="worker", STREAM_WORKER_METRICSPORT=str(port), **profiles) as it,
     ):
         until(api.is_ready)
+        until(lambda: answers(url))
+        failures = [
+            f'task_failures_total{{reason="not_media",task="{t}"}}' for t in ("plan", "title")
+        ]
+        assert [samples(url)[f"headrace_{name}"] for name in failures] == [0, 0]
         bad = tmp_path / "bad.mp4"
         bad.write_bytes(b"no film" * 1000)
         for clip, status in ((CLIP, 0), (bad, 1)):
@@ -51,9 +63,9 @@ def test_worker_tells_what_it_does(tmp_path: Path) -> None:
         assert 0 < playable_s <= told["headrace_title_ready_seconds_sum"]
         assert told["headrace_title_ready_seconds_count"] == 1
         assert told["headrace_publish_seconds_count"] >= 2
-        for task in ("plan", "title"):
-            failed = f'headrace_task_failures_total{{reason="not_media",task="{task}"}}'
-            assert told[failed] == 1
+        assert [told[f"headrace_{name}"] for name in failures] == [1, 1]
+        assert told["headrace_worker_children_cpu_seconds_total"] > 0
+        assert 0 < told["headrace_disk_free_bytes"] <= told["headrace_disk_size_bytes"]
         assert told["process_resident_memory_bytes"] > 0
         assert any('component="worker"' in name for name in told)
         assert it.stop(signal.SIGTERM) == 0, it.output()

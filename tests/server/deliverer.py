@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from media.settings import Settings
 from server import webhooks
 from server.api.metrics import Metrics
 from server.receiver import Receiver
@@ -16,7 +17,7 @@ from tests.server.receiving import SECRET
 async def deliver(data: Path, url: str) -> None:
     catalog = catalog_in(data, webhooks=True)
     async with Receiver(url, SecretStr(SECRET), connections=webhooks.PARALLEL) as receiver:
-        await webhooks.Webhooks(receiver, catalog, Metrics(None)).run()
+        await webhooks.Webhooks(receiver, catalog, Metrics(Settings(), None)).run()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from media.event import EventKind
+from media.settings import Settings
 from server import webhooks
 from server.api.metrics import Metrics
 from server.receiver import Receiver
@@ -37,11 +38,11 @@ class Delivering:
     metrics: Metrics
 
     def count(self, outcome: str) -> float:
-        text = self.metrics.render({}, {}).decode()
+        text = self.metrics.render({}, {}, {}).decode()
         return metric(text, f'headrace_webhook_deliveries_total{{outcome="{outcome}"}}')
 
     def oldest_s(self) -> float:
-        text = self.metrics.render({}, {}).decode()
+        text = self.metrics.render({}, {}, {}).decode()
         return metric(text, "headrace_webhook_oldest_undelivered_seconds")
 
 
@@ -59,7 +60,9 @@ async def sending(
     catalog: Catalog, url: str, metrics: Metrics | None = None
 ) -> AsyncIterator["asyncio.Task[None]"]:
     async with Receiver(url, SecretStr(SECRET), connections=webhooks.PARALLEL) as there:
-        running = asyncio.create_task(Webhooks(there, catalog, metrics or Metrics(None)).run())
+        running = asyncio.create_task(
+            Webhooks(there, catalog, metrics or Metrics(Settings(), None)).run()
+        )
         try:
             yield running
         finally:
@@ -69,7 +72,7 @@ async def sending(
 
 @asynccontextmanager
 async def delivering(data: Path, url: str) -> AsyncIterator[Delivering]:
-    metrics = Metrics(None)
+    metrics = Metrics(Settings(), None)
     async with opened(data) as catalog, sending(catalog, url, metrics) as running:
         yield Delivering(catalog, metrics)
         assert not running.done()

@@ -54,6 +54,12 @@ def hang(send: Send) -> None:
     signal.pause()
 
 
+def burn(send: Send, cpu_s: float) -> None:
+    while time.process_time() < cpu_s:
+        pass
+    send(Opened(works=True, reason=str(time.process_time())))
+
+
 def spin(send: Send) -> None:
     while True:
         time.process_time()

@@ -8,7 +8,7 @@ import sys
 import time
 from ast import literal_eval
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,6 +215,19 @@ def test_leaving_early_kills(children: Children) -> None:
         raise AssertionError("no message")
 
     assert is_gone(asyncio.run(first()))
+
+
+def test_processor_time_of_every_ended_child_is_told() -> None:
+    async def killed(counted: Children) -> None:
+        async with counted.run(child_work.hang, limits=LIMITS) as messages:
+            await anext(messages)
+
+    spent: list[float] = []
+    with closing(Children(spent.append)) as counted:
+        (own,) = texts(asyncio.run(told(counted, child_work.burn, 0.5)))
+        assert 0.5 <= float(own) <= sum(spent)
+        asyncio.run(killed(counted))
+        assert len(spent) == 2
 
 
 def fork_server() -> psutil.Process:

@@ -5,7 +5,7 @@ from prometheus_client import generate_latest
 
 from media.settings import Settings
 from tests.architecture.sources import ROOT
-from transcoder.metrics import REASONS, WorkerMetrics
+from transcoder.metrics import OTHER, REASONS, TASKS, TITLE, WorkerMetrics
 
 REASON = re.compile(r'\b(?:Failure|reject|Rejected)\(\s*"([a-z_]+)"')
 
@@ -27,5 +27,14 @@ def test_files_and_children_make_no_labels() -> None:
         metrics.count_failure("plan", code)
     told = generate_latest(metrics.registry).decode()
     assert set(re.findall(r'headrace_chunk_seconds_count{rung="(.*)"}', told)) == {"720p", "source"}
-    assert set(re.findall(r'task_failures_total{reason="([^"]*)"', told)) == {"truncated", "other"}
+    failures = re.findall(r'task_failures_total{reason="([^"]*)",task="plan"} ([1-9].*)', told)
+    assert dict(failures) == {"truncated": "1.0", "other": "2.0"}
     assert 'headrace_encode_speed_ratio_sum{rung="source"} 6.0' in told
+
+
+def test_every_failure_there_can_be_is_told_before_it_happens() -> None:
+    told = generate_latest(WorkerMetrics(Settings()).registry).decode()
+    found = re.findall(r'task_failures_total{reason="([^"]*)",task="([^"]*)"} 0.0', told)
+    assert set(found) == {
+        (reason, task) for reason in (*REASONS, OTHER) for task in (*TASKS, TITLE)
+    }

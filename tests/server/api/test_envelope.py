@@ -6,6 +6,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from media.settings import Settings
 from server.api.envelope import Envelope
 from server.api.metrics import Metrics
 from tests.server.api.service import metric
@@ -43,7 +44,7 @@ async def fails_late(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def test_unforeseen_error_is_logged_and_not_leaked() -> None:
-    metrics = Metrics(None)
+    metrics = Metrics(Settings(), None)
     with capture_logs() as logs:
         start, body = exchange(fails, metrics)
     assert start["status"] == 500
@@ -55,12 +56,12 @@ def test_unforeseen_error_is_logged_and_not_leaked() -> None:
     count = (
         'headrace_http_request_duration_seconds_count{method="GET",route="unmatched",status="500"}'
     )
-    assert metric(metrics.render({}, {}).decode(), count) == 1
+    assert metric(metrics.render({}, {}, {}).decode(), count) == 1
 
 
 def test_error_after_the_answer_has_begun_is_left_to_the_server() -> None:
     with capture_logs() as logs, pytest.raises(ZeroDivisionError):
-        exchange(fails_late, Metrics(None))
+        exchange(fails_late, Metrics(Settings(), None))
     assert [entry["event"] for entry in logs] == ["request failed", "request"]
 
 
@@ -80,5 +81,5 @@ async def answers(scope: Scope, receive: Receive, send: Send) -> None:
 )
 def test_path_is_logged_without_a_token_and_not_without_end(path: str, logged: str) -> None:
     with capture_logs() as logs:
-        exchange(answers, Metrics(None), path)
+        exchange(answers, Metrics(Settings(), None), path)
     assert [entry["path"] for entry in logs] == [logged]

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.server.api.service import Server, metric, running_server
+from tests.service import until
 
 
 def test_health_and_readiness_need_no_user(client: httpx.Client) -> None:
@@ -50,10 +51,22 @@ def test_metrics_count_requests_jobs_and_the_origin(server: Server, client: http
     assert metric(after, f"headrace_build_info{{{build}}}") == 1
     refused = 'headrace_origin_requests_total{status_class="4xx"}'
     assert metric(after, refused) - metric(before, refused) == 1
-    assert metric(after, "headrace_origin_connections") >= 0
+    for store in ("objects", "catalog"):
+        assert metric(after, f'headrace_store_up{{store="{store}"}}') == 1
+    size = metric(after, "headrace_disk_size_bytes")
+    assert 0 < metric(after, "headrace_disk_free_bytes") <= size
     assert "# HELP headrace_origin_cache_hits_total Requests for objects" in after
     refusals = "headrace_origin_cache_refusals_total"
     assert metric(after, refusals) - metric(before, refusals) == 1
+
+
+def test_store_that_does_not_answer_is_told_though_nobody_needs_it(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        (server.data / "objects").rename(server.data / "gone")
+        told = httpx.get(f"{server.url}/metrics").text
+        assert metric(told, 'headrace_store_up{store="objects"}') == 0
+        assert metric(told, 'headrace_store_up{store="catalog"}') == 1
+        assert metric(told, "headrace_jobs_up") == 1
 
 
 @pytest.mark.parametrize(
@@ -69,7 +82,8 @@ def test_request_id_is_kept_if_it_is_fit_for_a_log(
 
 def test_every_request_has_one_line_in_the_log(server: Server, client: httpx.Client) -> None:
     client.get("/health", headers={"X-Request-ID": "a-line-to-find"})
-    log = (server.data.parent / "server.log").read_text()
-    (line,) = (line for line in log.splitlines() if "a-line-to-find" in line)
+    log = server.data.parent / "server.log"
+    until(lambda: "a-line-to-find" in log.read_text())  # it is written behind the answer
+    (line,) = (line for line in log.read_text().splitlines() if "a-line-to-find" in line)
     for word in ("GET", "/health", "200"):
         assert word in line

@@ -24,7 +24,7 @@ from server.origin.app import Origin, create_origin
 from server.origin.asgi import OriginASGI
 from server.origin.board import Board
 from server.origin.http1 import OriginHTTP
-from server.origin.system import PATHS, System
+from server.origin.system import PATHS
 from server.tokens import TokenKeys
 from stores.errors import Unavailable
 from stores.objects.base import ObjectInfo, ObjectStore
@@ -55,12 +55,15 @@ class WatchedObjects(FilesystemObjects):
         return await super().get(key)
 
 
-def _origin(root: Path, objects: ObjectStore) -> Origin:
+def _settings(root: Path) -> Settings:
     if not (root / "disk").exists():
-        return create_origin(objects, KEYS, SETTINGS, beside=PATHS)
+        return SETTINGS
     origin = SETTINGS.origin.model_copy(update={"diskcache": 1 << 24})
-    changed = {"origin": origin, "data": DataSettings(dir=root)}
-    return create_origin(objects, KEYS, SETTINGS.model_copy(update=changed), beside=PATHS)
+    return SETTINGS.model_copy(update={"origin": origin, "data": DataSettings(dir=root)})
+
+
+def _origin(root: Path, objects: ObjectStore) -> Origin:
+    return create_origin(objects, KEYS, _settings(root), beside=PATHS)
 
 
 def http1(board: Board, seat: Seat) -> OriginHTTP:
@@ -68,9 +71,7 @@ def http1(board: Board, seat: Seat) -> OriginHTTP:
     objects = WatchedObjects(root)
     origin = _origin(root, objects)
     board.join(seat.number)
-    return OriginHTTP(
-        origin, objects, System(SETTINGS.app, origin, objects, board), SETTINGS.server
-    )
+    return OriginHTTP(origin, objects, board, _settings(root))
 
 
 def asgi() -> OriginASGI:

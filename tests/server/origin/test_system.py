@@ -7,8 +7,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.origin.stats import METRICS
-from tests.server.origin.served import Server, serving, wait_until
+from server.origin.stats import SERVER_METRICS
+from tests.server.origin.served import LARGE, Server, serving, wait_until
 from tests.service import Service, started, until
 
 
@@ -16,6 +16,9 @@ from tests.service import Service, started, until
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving("http1", tmp_path_factory.mktemp("system")) as server:
         yield server
+
+
+CACHE = "headrace_origin_cache_"
 
 
 def get(url: str) -> httpx.Response:
@@ -27,7 +30,7 @@ def samples(text: str) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            name = sample.name.removeprefix("headrace_origin_cache_")
+            name = sample.name.removeprefix(CACHE)
             status_class = sample.labels.get("status_class", "")
             found.setdefault(name + status_class, {})[sample.labels.get("process", "")] = (
                 sample.value
@@ -77,15 +80,41 @@ def test_whichever_process_is_asked_tells_of_all(tmp_path: Path) -> None:
             assert get(f"{service.url}/t/").status_code == 403
         until(lambda: refusals(service) == 30)
         told = samples(get(f"{service.url}/metrics").text)
-        assert {m.name + "_total" * m.is_counter for m in METRICS} <= set(told)
-        whole = {"headrace_origin_connections", "headrace_build_info"}
+        measured = {metric.name + "_total" * metric.is_counter for metric in SERVER_METRICS}
+        assert {name.removeprefix(CACHE) for name in measured} <= set(told)
+        whole = {"headrace_build_info"}
         assert all(len(told[name]) == (1 if name in whole else 3) for name in told)
         assert sum(told["headrace_origin_requests_total4xx"].values()) == 30
         assert {"process_cpu_seconds_total", "process_open_fds"} <= set(told)
 
 
-def test_open_connections_are_counted(tmp_path: Path) -> None:
-    with started(tmp_path, command="origin") as service:
+def test_bytes_of_answers_are_counted(server: Server) -> None:
+    path = server.store("720p/00009-9.m4s", LARGE)
+    before = sent_bytes(server)
+    assert server.ask(path, method="HEAD").body == b""
+    assert sent_bytes(server) - before < len(LARGE)
+    before = sent_bytes(server)
+    assert server.ask(path).body == LARGE
+    assert 0 <= sent_bytes(server) - before - len(LARGE) < len(LARGE) // 2  # heads, and a scrape
+
+
+def test_room_of_the_disk_cache_is_told(server: Server, tmp_path: Path) -> None:
+    assert "headrace_disk_free_bytes" not in samples(server.ask("/metrics").body.decode())
+    (tmp_path / "disk").touch()
+    with serving("http1", tmp_path) as other:
+        told = samples(other.ask("/metrics").body.decode())
+        assert 0 < told["headrace_disk_free_bytes"][""] <= told["headrace_disk_size_bytes"][""]
+
+
+def sent_bytes(server: Server) -> float:
+    (count,) = samples(server.ask("/metrics").body.decode())[
+        "headrace_origin_sent_bytes_total"
+    ].values()
+    return count
+
+
+def test_open_connections_of_all_processes_are_counted(tmp_path: Path) -> None:
+    with started(tmp_path, command="origin", STREAM_ORIGIN_PROCESSES="2") as service:
         until(service.is_ready)
         host, _, port = service.url.removeprefix("http://").partition(":")
         with ExitStack() as held:
@@ -96,8 +125,8 @@ def test_open_connections_are_counted(tmp_path: Path) -> None:
 
 
 def connections(service: Service) -> float:
-    (count,) = samples(get(f"{service.url}/metrics").text)["headrace_origin_connections"].values()
-    return count
+    told = samples(get(f"{service.url}/metrics").text)
+    return sum(told["headrace_origin_connections"].values())
 
 
 def refusals(service: Service) -> float:
