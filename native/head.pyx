@@ -10,9 +10,6 @@ from libc.string cimport memchr, memcmp, memset
 
 from native.origin cimport Request
 
-cdef extern from "Python.h":
-    bint PyUnicode_IS_ASCII(str)
-
 cdef unsigned char[256] TOKEN_CHARACTERS  # RFC 9110 section 5.6.2
 cdef unsigned char _character
 for _character in b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz":
@@ -89,7 +86,7 @@ cdef int read_request_line(const char* at, const char* end, Head* head) noexcept
         return 400
     at += 1
     head.target.start = at
-    while at < end and at[0] != c" ":
+    while at < end and c"!" <= at[0] <= c"~":
         at += 1
     head.target.length = at - head.target.start
     if head.target.length == 0 or end - at != 9 or memcmp(at, b" HTTP/", 6) or at[7] != c".":
@@ -149,26 +146,22 @@ cdef int read_head(const char* at, Py_ssize_t length, Head* head) noexcept nogil
 cdef str path_of(Span target):
     """Of the target in origin form or absolute form, without its query."""
     cdef const char* at = target.start
-    cdef const char* end = at + target.length
-    cdef const char* query
+    cdef const char* end = <const char*>memchr(at, c"?", target.length)
     cdef Py_ssize_t scheme = 0
-    if at[0] != c"/":
-        if target.length > 7 and at[0] | 0x20 == c"h":
-            scheme = 7 if at[4] == c":" else 8
-        if scheme and target.length > scheme and not memcmp(at + scheme - 3, b"://", 3):
-            at = <const char*>memchr(at + scheme, c"/", target.length - scheme)
-            if at is NULL:
-                return "/"
-    query = <const char*>memchr(at, c"?", end - at)
-    return PyUnicode_DecodeLatin1(at, (end if query is NULL else query) - at, NULL)
+    if end is NULL:
+        end = at + target.length
+    if end - at > 7 and at[0] | 0x20 == c"h":
+        scheme = 7 if at[4] == c":" else 8
+    if scheme and end - at > scheme and not memcmp(at + scheme - 3, b"://", 3):
+        at = <const char*>memchr(at + scheme, c"/", end - at - scheme)
+        if at is NULL:
+            return "/"
+    return PyUnicode_DecodeLatin1(at, end - at, NULL)
 
 
 cdef Request request_of(Head* head):
-    """None when the target has characters that no URL has."""
     cdef Request request = Request.__new__(Request)
     request.path = path_of(head.target)
-    if not PyUnicode_IS_ASCII(request.path):
-        return None
     request.method = "GET" if (
         head.method.length == 3 and not memcmp(head.method.start, b"GET", 3)
     ) else text(head.method)
@@ -186,7 +179,4 @@ def read_request(bytes head not None):
     an empty line."""
     cdef Head found
     cdef int refusal = read_head(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), &found)
-    if refusal:
-        return refusal
-    request = request_of(&found)
-    return 400 if request is None else (request, found.is_last)
+    return refusal or (request_of(&found), found.is_last)
