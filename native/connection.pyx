@@ -9,7 +9,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from native.head cimport Head, may_begin, read_head, request_of
-from native.origin cimport Core, Miss, Request, Response
+from native.origin cimport Core, Miss, Response
 from native.origin import plain
 
 from email.utils import formatdate
@@ -114,6 +114,7 @@ cdef class Connection:
     cdef bint _busy        # a miss is being filled
     cdef bint _blocked     # the transport holds what the kernel did not take
     cdef bint _paused      # nothing is read
+    cdef bint _has_eof     # the client has closed its side
     cdef bint _is_last     # of the requests
     cdef bint _ended       # answered the last; lingers until the client has read it
     cdef double _since_s   # when it began to wait for a request, by the monotonic clock
@@ -138,7 +139,7 @@ cdef class Connection:
             self._work(self._rest + data if self._rest else data)
 
     def eof_received(self):
-        self._is_last = True
+        self._has_eof = self._is_last = True
         return self._busy  # True: stay open to answer. Otherwise what was written is still sent
 
     def pause_writing(self):
@@ -199,13 +200,12 @@ cdef class Connection:
     cdef _answer(self, const char* start, Py_ssize_t length):
         cdef Head head
         cdef int refusal = read_head(start, length, &head)
-        cdef Request request = None if refusal else request_of(&head)
-        if request is None:
-            self._refuse(refusal or 400)
+        if refusal:
+            self._refuse(refusal)
             return
         self._since_s = seconds(CLOCK_MONOTONIC)
         self._is_last |= head.is_last
-        answer = self._all._core.respond(request, seconds(CLOCK_REALTIME))
+        answer = self._all._core.respond(request_of(&head), seconds(CLOCK_REALTIME))
         if type(answer) is Miss:
             self._busy = True
             self._all._fill(self, answer)
@@ -240,7 +240,11 @@ cdef class Connection:
 
     cdef _end(self):
         """RFC 9112 section 9.6: were it closed at once, what the client still sends would make
-        the kernel throw the answer away."""
+        the kernel throw the answer away. So that is read, until the client closes its side."""
         self._ended = True
         self._rest = b""
-        self._transport.write_eof()
+        if self._has_eof:
+            self._transport.close()
+        else:
+            self._transport.write_eof()
+            self._transport.resume_reading()

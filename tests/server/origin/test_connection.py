@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from native.connection import MAX_HEAD_BYTES
@@ -19,6 +20,7 @@ from tests.server.origin.served import (
     path_of,
     put,
     serving,
+    wait_until,
 )
 
 HIT, OTHER = "index.m3u8", "720p/00001-1.m4s"
@@ -119,6 +121,25 @@ def test_client_that_goes_while_its_object_is_read_harms_nobody(server: Server) 
             with socket.create_connection(("127.0.0.1", server.port)) as client:
                 client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     assert server.ask(path).body == b"gone"
+
+
+@pytest.mark.parametrize("says_more", [True, False], ids=["says more", "closes its side"])
+def test_connection_ends_with_a_client_that_had_to_wait(server: Server, says_more: bool) -> None:
+    name = f"720p/wait-{says_more}.m4s"
+    server.store(name, b"late")
+    (worker,) = psutil.Process(server.process.pid).children()
+    before = worker.num_fds()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as client:
+        with server.holding():
+            client.sendall(head(name, "Connection: close"))
+            wait_until(lambda: server.reads(name), "a read")
+            if says_more:
+                client.sendall(head(HIT) * 2)
+            else:
+                client.shutdown(socket.SHUT_WR)
+        received = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answers(received) == [(200, b"late")]
+    wait_until(lambda: worker.num_fds() <= before, "the connection is closed")
 
 
 def test_large_answers_wait_for_a_slow_client(tmp_path: Path) -> None:
