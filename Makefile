@@ -12,7 +12,7 @@ PLAYER_SOURCES := $(shell find $(PLAYER)/src -type f 2>/dev/null) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run run-api run-worker up-aws-local test test-coverage chaos debug check lint build format bench bench-origin bench-cdn bench-scaling bench-cache bench-stores sim capacity load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench tools-deploy check-deploy docker-build lock clean
+.PHONY: help run run-api run-worker up-aws-local test test-long test-coverage chaos debug check lint build format bench bench-origin bench-cdn bench-scaling bench-cache bench-stores sim capacity load native player setup setup-dev setup-aws-local tools-run tools-test tools-bench tools-deploy check-deploy docker-build lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 18
@@ -34,6 +34,9 @@ run-worker: setup  ## a worker beside run-api; as many as you like
 # named by ARGS, run in one, where a debugger works.
 test: setup-dev tools-test setup-aws-local $(TERRAFORM)/.installed tests/node_modules/.installed  ## run all tests; ARGS="tests/cli -x" some
 	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 3)
+
+test-long: setup-dev tools-test tests/node_modules/.installed  ## a title of six minutes through all checks of the others
+	@$(BIN)/python -m pytest tests/e2e -m long $(ARGS)
 
 # Of the processes that the tests start, too. What native/ does is not seen; ARGS as for `test`.
 COVERAGE := $(CURDIR)/build/coverage

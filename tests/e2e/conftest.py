@@ -1,9 +1,11 @@
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deployments.aws_local.servers import AwsServer
-from tests.e2e.clips import ALL, CLIPS, ON_AWS, WATCHED, Uploaded
+from tests.e2e.clips import ALL, CLIPS, LONG, MINUTE, ON_AWS, WATCHED, Uploaded
 from tests.e2e.configurations import Aws, Embedded, Install
 from tests.e2e.service import Service
 
@@ -48,12 +50,27 @@ def watched(service: Service) -> str:
 
 
 @pytest.fixture(scope="session")
+def minute(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("minute") / MINUTE
+    command = ["ffmpeg", "-v", "error", "-i", str(CLIPS / LONG), "-t", "60", "-c", "copy"]
+    subprocess.run([*command, str(path)], check=True, timeout=60)
+    return path
+
+
+@pytest.fixture(scope="session")
 def uploaded(request: pytest.FixtureRequest, install: Install, service: Service) -> Uploaded:
-    """All clips are uploaded at once, so that they share the workers; the long one goes last."""
-    names = sorted(ALL, key=lambda name: name.startswith("long-"))
+    """All clips are uploaded at once, so that they share the workers; the longest if it is asked
+    for."""
     if install is not Embedded:
-        names = ON_AWS
-    ids = {name: service.upload(CLIPS / name, title=name) for name in names if name != WATCHED}
-    if WATCHED in names:
-        ids[WATCHED] = request.getfixturevalue("watched")
-    return ids.__getitem__
+        return {name: service.upload(CLIPS / name, title=name) for name in ON_AWS}.__getitem__
+    others = [name for name in ALL if name not in {LONG, WATCHED}]
+    ids = {name: service.upload(CLIPS / name, title=name) for name in others}
+    ids[MINUTE] = service.upload(request.getfixturevalue("minute"), title=MINUTE)
+    ids[WATCHED] = request.getfixturevalue("watched")
+
+    def media_id(name: str) -> str:
+        if name not in ids:
+            ids[name] = service.upload(CLIPS / name, title=name)
+        return ids[name]
+
+    return media_id
