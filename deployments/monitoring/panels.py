@@ -55,9 +55,16 @@ def cache(*names: str, by: str = "") -> str:
     return " + ".join(rate(f"headrace_origin_cache_{name}_total", by) for name in names)
 
 
+def disk(job: str) -> Panel:
+    used = f'1 - headrace_disk_free_bytes{{job="{job}"}} / headrace_disk_size_bytes{{job="{job}"}}'
+    about = "Of data.dir; nothing where no file is kept there. An alert says so above 90 %."
+    return Panel("Disk in use", "percentunit", {"{{instance}}": used}, about, limit=0.9)
+
+
 PLAYED = "headrace_viewer_played_seconds_total"
 REBUFFERING = "headrace_viewer_rebuffering_seconds_total"
 HTTP = "headrace_http_request_duration_seconds"
+SENT = "headrace_origin_sent_bytes_total"
 MEMORY = "process_resident_memory_bytes"
 CONTROL = '{route=~"/api/.*"}'
 QUICK = '{route=~"/api/.*", route!~"/api/v1/upload(/[{]id[}])?|.*/events", method!="DELETE"}'
@@ -198,6 +205,7 @@ VIEWERS = Board(
                 "failed: tried again later. dropped: given up.",
                 stacked=True,
             ),
+            disk("api"),
         ),
     },
 )
@@ -317,6 +325,8 @@ ORIGIN = Board(
                 "bytes",
                 {"{{instance}}": f'sum by (instance) ({MEMORY}{{job="origin"}})'},
             ),
+            Panel("Sent", "Bps", {"{{instance}}": rate(SENT, "instance")}, stacked=True),
+            disk("origin"),
         ),
     },
 )
@@ -402,6 +412,7 @@ TRANSCODING = Board(
                 stacked=True,
             ),
             Panel("Publishing", "s", quantiles("headrace_publish_seconds")),
+            disk("worker"),
         ),
     },
 )
@@ -438,6 +449,12 @@ COST = Board(
                 "Through the API; kept in the bucket of originals.",
             ),
             Panel(
+                "Sent by origins",
+                "Bps",
+                {"all": rate(SENT)},
+                "To the CDN: bodies and heads. What the CDN sends to viewers is beside it.",
+            ),
+            Panel(
                 "Played, as encoded",
                 "bps",
                 {"all": rate("headrace_viewer_played_bits_total")},
@@ -462,6 +479,17 @@ COST = Board(
                     )
                 },
                 "Times the price of a worker's slot: what a title costs.",
+            ),
+            Panel(
+                "Work per title: processor time",
+                "s",
+                {
+                    "per finished title": ratio(
+                        hourly("headrace_worker_children_cpu_seconds_total"),
+                        hourly("headrace_title_ready_seconds_count"),
+                    )
+                },
+                "Of decoding and encoding, failed attempts included. Times the price of a core.",
             ),
             Panel(
                 "Read in advance for nothing",

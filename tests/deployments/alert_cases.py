@@ -122,6 +122,16 @@ def titles(failed: float, reason: str = "timeout", finished: float = 1) -> Serie
     }
 
 
+def first_failures(count: int, finished: int) -> Series:
+    """Of a process that began forty minutes ago, ten minutes after it began."""
+    failed = 'headrace_task_failures_total{{task="title",reason="{}"}}'
+    return {
+        failed.format("timeout"): f"_x320 0x10 {count}x30",
+        failed.format("internal"): "_x320 0x40",
+        "headrace_title_ready_seconds_count": f"_x320 0x10 {finished}x30",
+    }
+
+
 def two_days(hits_before: int, hits_now: int, misses: int = 100) -> Series:
     hits = f"0+{hits_before}x1440 {hits_before * 1440}+{hits_now}x120"
     return {
@@ -141,7 +151,7 @@ def one(name: str, series: str) -> Series:
     return {name: series}
 
 
-READY = HTTP.format("count", "/ready", "GET", "status", 503)
+STORE_UP = 'headrace_store_up{job="api",instance="1:8080",store="catalog"}'
 DROPPED = 'headrace_webhook_deliveries_total{outcome="dropped"}'
 DISK_ERRORS = 'headrace_origin_cache_disk_{}_total{{instance="o:8080",process="7"}}'
 LATE = "headrace_webhook_oldest_undelivered_seconds"
@@ -149,6 +159,15 @@ LATE = "headrace_webhook_oldest_undelivered_seconds"
 
 def disk(errors: str, damaged: str) -> Series:
     return {DISK_ERRORS.format("errors"): errors, DISK_ERRORS.format("damaged"): damaged}
+
+
+def room(free: float, minutes: int = 30) -> Series:
+    """Of 100."""
+    disk = 'headrace_disk_{}_bytes{{job="worker",instance="w:9101"}}'
+    return {
+        disk.format("free"): level(free, minutes, before=50),
+        disk.format("size"): level(100, before=100),
+    }
 
 
 CASES = (
@@ -225,6 +244,14 @@ CASES = (
         "12",
     ),
     Case("TitlesFail", titles(0.1), (titles(0.02), titles(0.5, reason="not_media")), value="6"),
+    Case(
+        "TitlesFail",
+        first_failures(6, finished=5),
+        (first_failures(5, finished=0), first_failures(6, finished=6)),
+        "critical",
+        "6",
+    ),
+    Case("TitlesFail", first_failures(3, finished=0), (first_failures(2, finished=0),), value="3"),
     Case("TasksFail", tasks(15), (tasks(5), tasks(0.1, done=0.2)), value="15%"),
     Case(
         "OriginHitRatioFell",
@@ -277,10 +304,25 @@ CASES = (
     ),
     Case(
         "StoreUnreachable",
-        one(READY.replace("}", ',instance="1:8080"}'), lately(6, 10)),
-        (one(READY.replace("503", "200"), lately(6, 10)), one(READY, until(6, 10))),
+        one(STORE_UP, level(0, 5, before=1)),
+        (one(STORE_UP, level(1)), one(STORE_UP, level(0, 1, before=1))),
         "critical",
-        labels={"instance": "1:8080"},
+        labels={"job": "api", "instance": "1:8080", "store": "catalog"},
+    ),
+    Case(
+        "DiskAlmostFull",
+        room(2),
+        (room(4), room(2, minutes=3)),
+        "critical",
+        "2%",
+        {"job": "worker", "instance": "w:9101"},
+    ),
+    Case(
+        "DiskAlmostFull",
+        room(9),
+        (room(11), room(9, minutes=10), room(2)),
+        value="9%",
+        labels={"job": "worker", "instance": "w:9101"},
     ),
     Case(
         "OriginStoreUnreachable",

@@ -14,6 +14,7 @@ from tests.deployments.alert_cases import CASES, Case, Series
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "deployments" / "monitoring"
 RULES = sorted((MONITORING / "rules").glob("*.yml"))
+YAML_BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 RECORDED = re.compile(r"headrace:[a-z0-9_]+:[a-z0-9_]+")
 
 
@@ -60,6 +61,29 @@ def test_in_kubernetes_pods_are_scraped_that_say_so_and_are_named_by_component(
         ("api", "10.0.0.1:8080"),
         ("worker", "10.0.0.2:9101"),
     ]
+
+
+def test_connections_of_a_pod_are_summed_over_its_processes(tmp_path: Path) -> None:
+    """By the rule that the adapter of the HorizontalPodAutoscaler is given."""
+    readme = (ROOT / "deployments" / "kubernetes" / "README.md").read_text()
+    (written,) = [block for block in YAML_BLOCK.findall(readme) if "metricsQuery" in block]
+    (rule,) = yaml.safe_load(written)["rules"]["custom"]
+    name = "headrace_origin_connections"
+    assert rule["seriesQuery"].startswith(name)
+    query = rule["metricsQuery"].replace("<<.Series>>", name).replace("<<.GroupBy>>", "pod")
+    series = {
+        f'{name}{{namespace="headrace",pod="{pod}",process="{process}"}}': value
+        for pod, process, value in (("a", 7, "500"), ("a", 8, "700"), ("b", 7, "30"))
+    }
+    samples = [{"labels": '{pod="a"}', "value": 1200}, {"labels": '{pod="b"}', "value": 30}]
+    asked = query.replace("<<.LabelMatchers>>", 'namespace="headrace"')
+    test = {
+        "input_series": [{"series": name, "values": value} for name, value in series.items()],
+        "promql_expr_test": [{"expr": asked, "eval_time": "0m", "exp_samples": samples}],
+    }
+    path = tmp_path / "test.yml"
+    path.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
+    promtool("test", "rules", str(path))
 
 
 def pod(address: str, component: str, port: str, scrape: str) -> dict[str, Any]:
