@@ -16,7 +16,7 @@ from typing import BinaryIO
 from stores.errors import Conflict, NotFound, Unavailable
 from stores.jobs.base import TaskFailed
 from stores.objects.base import Source
-from transcoder import landlock, messages
+from transcoder import landlock, messages, nvidia
 from transcoder.messages import Broke, Finished, Message, Rejected, Starved
 
 Send = Callable[[Message], None]
@@ -65,14 +65,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class OnlySource(Source):
-    """The last file that a child opens: with Landlock a hijacked decoder can then read no key of
-    ours, remove no object, and connect by TCP to no other port than its source's."""
+    """The last file that a child opens, but for a GPU's: with Landlock a hijacked decoder can then
+    read no key of ours, remove no object, and connect by TCP to no other port than its source's."""
 
     source: Source
 
     def open(self) -> BinaryIO:
         file = self.source.open()
-        landlock.confine(self.source.port())
+        landlock.confine(self.source.port(), nvidia.files())
         return file
 
 
