@@ -10,6 +10,7 @@ its pin.
 import asyncio
 import multiprocessing
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +21,10 @@ from granian._granian import ListenerSpec
 from granian.server.mp import MPServer, WorkerProcess
 
 from server.origin.http1 import OriginHTTP
+from stores.errors import Unavailable
 
 GENERATIONS = 2  # of a process, at most: one that ends, and the one in its place
+RECEIVE_BYTES = 64 << 10  # a few heads; the kernel would keep megabytes for who sends and sends
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class OriginServer(MPServer):
     def _init_shared_socket(self) -> None:
         self._shd = ListenerSpec(self.bind_addr, self.bind_port, self.backlog).build()
         self._sso = socket.socket(fileno=self._shd.get_fd())
+        self._sso.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)  # inherited
         self._sso.listen(self.backlog)
 
     def _spawn_worker(  # type: ignore[override]
@@ -74,4 +78,7 @@ def _serve(
 ) -> None:
     """In the new process."""
     origin, listener = loaded
-    loop.run_until_complete(origin.serve(listener))
+    try:
+        loop.run_until_complete(origin.serve(listener))
+    except Unavailable as error:
+        sys.exit(f"headrace: {error}")

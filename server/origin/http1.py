@@ -62,7 +62,7 @@ class OriginHTTP:
     async def _say_farewell(self) -> None:
         """An idle connection that is closed at once may lose a request that is on its way just
         then. So for a moment every answer tells its client to go elsewhere with the next one."""
-        if self._connections.open:
+        if self._connections.open or self._tasks:  # a task may open one
             await asyncio.sleep(FAREWELL_S)
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_ANSWERS_S):

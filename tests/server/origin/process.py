@@ -5,11 +5,13 @@ it is the HTTP/1.1 shell, on the port and with as many processes as it is told.
 <root>/reads      a line per object read
 <root>/hold       while this exists, reads wait
 <root>/block      while this exists, a read keeps the whole event loop from working
+<root>/away       if this exists at the start, the store is away
 <root>/disk       if this exists at the start, there is a disk cache in <root>/origin-cache
 """
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from functools import partial
@@ -42,6 +44,12 @@ class WatchedObjects(FilesystemObjects):
         self._reads = root / "reads"
         self._hold = root / "hold"
         self._block = root / "block"
+        self._away = root / "away"
+
+    async def check(self) -> None:
+        if self._away.exists():
+            raise Unavailable("the store is away")
+        await super().check()
 
     async def get(self, key: str) -> tuple[bytes, ObjectInfo]:
         with self._reads.open("a") as file:
@@ -67,6 +75,7 @@ def _origin(root: Path, objects: ObjectStore) -> Origin:
 
 
 def http1(board: Board, seat: Seat) -> OriginHTTP:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until it serves; as `cli.serve` does
     root = Path(os.environ[ROOT])
     objects = WatchedObjects(root)
     origin = _origin(root, objects)
@@ -81,7 +90,9 @@ def asgi() -> OriginASGI:
 
 def main(port: int, processes: int) -> None:
     board = Board(GENERATIONS * processes)
-    server = OriginServer("test", port=port, workers=processes, loop=Loops.uvloop)
+    server = OriginServer(
+        "test", port=port, workers=processes, loop=Loops.uvloop, workers_kill_timeout=8
+    )
     server.serve_origins(partial(http1, board))
 
 
