@@ -52,7 +52,8 @@ def serve(role: Role, settings: Settings, *, colour: bool | None) -> None:
     try:
         settings.require_keys()
         load_keys(settings.signing, settings.data.dir)
-        load_cloudfront_key(settings.signing)
+        if role is not Role.ORIGIN:
+            load_cloudfront_key(settings.signing)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
     asyncio.run(wait_for_stores(settings, objects_only=role is Role.ORIGIN))

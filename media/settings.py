@@ -274,13 +274,13 @@ class SigningSettings(Section):
     lifetime: Duration = timedelta(hours=6)
     mode: Literal["token", "cloudfront-cookie", "cloudfront-url"] = "token"
     cloudfrontkeyid: str | None = Field(None, pattern=r"^[A-Za-z0-9]{1,64}$")
-    cloudfrontkey: SecretStr | None = None  # private, PEM
+    cloudfrontkey: SecretStr | None = None  # private, PEM; of the api alone
     cookiedomain: str | None = Field(None, pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.mode != "token" and not (self.cloudfrontkeyid and self.cloudfrontkey):
-            raise ValueError(f"mode {self.mode} needs cloudfrontkeyid and cloudfrontkey")
+        if self.mode != "token" and not self.cloudfrontkeyid:
+            raise ValueError(f"mode {self.mode} needs cloudfrontkeyid")
         if self.cookiedomain is not None and self.mode != "cloudfront-cookie":
             raise ValueError("cookiedomain goes with mode cloudfront-cookie")
         return self

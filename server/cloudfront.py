@@ -52,7 +52,9 @@ def load_cloudfront_key(signing: SigningSettings) -> CloudFrontKey | None:
     """None where playback is by token. Raises ValueError."""
     if signing.mode == "token":
         return None
-    assert signing.cloudfrontkeyid is not None and signing.cloudfrontkey is not None
+    assert signing.cloudfrontkeyid is not None
+    if signing.cloudfrontkey is None:
+        raise ValueError(f"signing.mode {signing.mode} needs signing.cloudfrontkey, a private key")
     pem = signing.cloudfrontkey.get_secret_value().encode()
     try:
         private = load_pem_private_key(pem, password=None)

@@ -62,6 +62,19 @@ def test_who_signs_or_verifies_needs_the_keys_of_all(role: str, tmp_path: Path) 
     assert not (tmp_path / "data").exists()
 
 
+def test_api_alone_needs_the_private_key_of_cloudfront(tmp_path: Path) -> None:
+    signed = {
+        "STREAM_SIGNING_MODE": "cloudfront-cookie",
+        "STREAM_SIGNING_CLOUDFRONTKEYID": "K2JCJMDEHXQW5F",
+        "STREAM_AWS_CLOUDFRONTDOMAIN": "media.studio.example",
+    }
+    refused = run(tmp_path, "api", **signed)
+    assert refused.returncode == 2
+    assert "signing.mode cloudfront-cookie needs signing.cloudfrontkey" in refused.stderr
+    with started(tmp_path, command="origin", **signed) as origin:
+        until(lambda: answers(origin, "/health", 200))
+
+
 def test_worker_needs_no_keys(tmp_path: Path, aws: dict[str, str]) -> None:
     made = run(tmp_path, "doctor", "--create", **aws)
     assert made.returncode == 0, made.stdout

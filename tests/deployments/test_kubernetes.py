@@ -60,8 +60,9 @@ def variables_of(container: Document) -> dict[str, str]:
     for entry in container["env"]:
         source = entry["valueFrom"]
         if secret := source.get("secretKeyRef"):
-            assert secret == {"name": "headrace", "key": entry["name"]}
-            values[entry["name"]] = SECRETS[entry["name"]]
+            assert (secret["name"], secret["key"]) == ("headrace", entry["name"])
+            if not secret.get("optional"):
+                values[entry["name"]] = SECRETS[entry["name"]]
         else:
             _, kind, what = source["resourceFieldRef"]["resource"].rpartition("requests.")
             assert kind, "only requests are understood here"
@@ -185,7 +186,7 @@ def test_the_configuration_is_accepted_and_fits(overlay: str, name: str, tmp_pat
 @pytest.mark.parametrize(
     ("name", "given"),
     [
-        ("api", {"STREAM_SIGNING_KEYS", "STREAM_REDIS_PASSWORD"}),
+        ("api", {"STREAM_SIGNING_KEYS", "STREAM_SIGNING_CLOUDFRONTKEY", "STREAM_REDIS_PASSWORD"}),
         ("origin", {"STREAM_SIGNING_KEYS", "STREAM_ORIGIN_SECRETS"}),
         ("worker", {"STREAM_REDIS_PASSWORD"}),
         ("worker-low", {"STREAM_REDIS_PASSWORD"}),
