@@ -34,6 +34,7 @@ from redis.exceptions import (
 
 from media.asset import Failure
 from stores import tracing
+from stores.ending import end
 from stores.errors import Unavailable
 from stores.jobs.base import Task, TaskFailed, TitleHandler, Worker
 from stores.jobs.connection import RedisAddress
@@ -102,8 +103,7 @@ class BullWorker(Worker):
         except* (ConnectionError, TimeoutError) as group:
             raise Unavailable(f"Redis at {self._address} does not answer") from group
         finally:
-            listener.cancel()
-            await asyncio.wait({listener})
+            await end(listener)
 
     async def drain(self, grace_s: float) -> None:
         self._draining = True
