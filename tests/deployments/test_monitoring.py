@@ -18,8 +18,6 @@ pytestmark = pytest.mark.deploy
 CLIP = Path(__file__).parents[1] / "media" / "odd-161x121-vp9.webm"
 USER = {"X-User-ID": "ada"}
 TIMES = 20  # that what has happened is scraped before queries are made
-# What a healthy installation has not had; each is a status that it would have.
-UNSEEN = {("status", "503")}
 EMPTY = {"cost: Read in advance for nothing", "origin: Disk in use"}  # for objects in S3 alone
 
 
@@ -97,11 +95,7 @@ def unknown(service: Observed, query: Query) -> Iterator[str]:
             if values == {None}:
                 yield f"{selector.name} has no label {matcher.name}"
             wanted = matcher.op == promql_parser.MatchOp.Equal
-            if (
-                wanted
-                and (matcher.name, matcher.value) not in UNSEEN
-                and matcher.value not in values
-            ):
+            if wanted and matcher.value not in values:
                 yield f"{selector.name} has no {matcher.name}={matcher.value!r}, only {values}"
     for name in query.grouping() - labels:
         yield f"no label {name}"
