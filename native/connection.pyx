@@ -113,7 +113,6 @@ cdef class Connection:
     cdef bytes _rest       # received, not yet understood
     cdef bint _busy        # a miss is being filled
     cdef bint _blocked     # the transport holds what the kernel did not take
-    cdef bint _paused      # nothing is read
     cdef bint _has_eof     # the client has closed its side
     cdef bint _is_last     # of the requests
     cdef bint _ended       # answered the last; lingers until the client has read it
@@ -163,12 +162,8 @@ cdef class Connection:
 
     cdef _go_on(self):
         self._since_s = seconds(CLOCK_MONOTONIC)
-        if self._ended or self._transport is None:
-            return
-        if self._paused:
-            self._paused = False
+        if not self._ended:
             self._transport.resume_reading()
-        if self._rest:
             self._work(self._rest)
 
     cdef _work(self, bytes data):
@@ -179,7 +174,6 @@ cdef class Connection:
         while at < end and not self._ended:
             if self._busy or self._blocked:
                 self._rest = at[:end - at]
-                self._paused = True
                 self._transport.pause_reading()
                 return
             if end - at > 1 and at[0] == c"\r" and at[1] == c"\n":
