@@ -60,9 +60,9 @@ def secret(told: dict[str, str]) -> str:
     return json.dumps(encoded)
 
 
-def on_this_machine(deployment: Document, image: str, variables: dict[str, str]) -> Document:
-    """The same but for what a cluster gives it: image, network, addresses and credentials. Podman
-    runs no probes without systemd; the test does."""
+def on_this_machine(deployment: Document, image: str) -> Document:
+    """The same but for what a cluster gives it: image and network. Podman runs no probes without
+    systemd; the test does."""
     changed = copy.deepcopy(deployment)
     changed["spec"]["replicas"] = 1
     pod_of(changed)["spec"]["hostNetwork"] = True  # the stores listen on loopback alone
@@ -71,11 +71,22 @@ def on_this_machine(deployment: Document, image: str, variables: dict[str, str])
         del container[name]
     container["image"] = image
     container["imagePullPolicy"] = "Never"
-    given = {entry["name"] for entry in container["env"]}
-    container["env"] += [
-        {"name": name, "value": value} for name, value in variables.items() if name not in given
-    ]
     return changed
+
+
+def told_of_this_machine(
+    maps: dict[str, Document], deployment: Document, variables: dict[str, str]
+) -> list[Document]:
+    """Addresses and credentials stand in the ConfigMap of Terraform's settings: Podman, other than
+    Kubernetes, prefers what is there to what the container names itself."""
+    container = container_of(deployment)
+    (source,) = container["envFrom"]
+    named = {entry["name"] for entry in container["env"]}
+    changed = copy.deepcopy(maps)
+    changed[source["configMapRef"]["name"]]["data"] |= {
+        name: value for name, value in variables.items() if name not in named
+    }
+    return list(changed.values())
 
 
 class Pods:
@@ -106,8 +117,8 @@ class Pods:
         }
         image = f"localhost/{self._images[role]}"
         played = [
-            *of_kind(documents, "ConfigMap").values(),
-            on_this_machine(deployment, image, self._told | where),
+            *told_of_this_machine(of_kind(documents, "ConfigMap"), deployment, self._told | where),
+            on_this_machine(deployment, image),
         ]
         path = self._directory / f"{role}.yaml"
         path.write_text(yaml.safe_dump_all(played))
