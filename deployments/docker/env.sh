@@ -7,4 +7,5 @@ COMPOSE_PROFILES=app,monitoring
 STORE_PASSWORD=$(random)
 CDN_SECRET=$(random)
 SIGNING_KEY=$(random)
+GRAFANA_PASSWORD=$(random)
 END

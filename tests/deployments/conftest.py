@@ -9,12 +9,9 @@ from tests.deployments.containers import ROOT, Containers
 def containers() -> Iterator[Containers]:
     """Podman with the stand-ins of all bases, for tests marked `deploy` alone."""
     made = Containers(ROOT / "build/containers")
-    made.configure()
-    try:
+    with made.storage():
         made.build_standins(made.build_base())
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
+from functools import partial
 from pathlib import Path
 
 import yaml
 
+from stores.processes import die_with_parent
 from tests.service import until
 
 ROOT = Path(__file__).parents[2]
@@ -37,11 +40,14 @@ IN_COMPOSE = {  # the stand-in of each service's image
     "prometheus": "prometheus",
 }
 
-# runc, for crun refuses some kernels' control groups; limits that need no privilege to set.
+# runc, for crun refuses some kernels' control groups; limits that need no privilege to set. The
+# rest keeps what this machine's own Podman has out of it: a reset removes all of `tmp_dir`, too.
 CONTAINERS_CONF = """
 [containers]
 default_ulimits = ["nofile=8192:8192", "nproc=4096:4096"]
 [engine]
+tmp_dir = "{directory}/tmp"
+lock_type = "file"
 runtime = "{runc}"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
@@ -77,7 +83,21 @@ class Containers:
             "DOCKER_HOST": f"unix://{self.directory}/podman.sock",
         }
 
-    def configure(self) -> None:
+    @contextmanager
+    def storage(self) -> Iterator[None]:
+        """Of one run at a time; others wait. What one left that was killed is removed before."""
+        self.directory.parent.mkdir(exist_ok=True)
+        with self.directory.with_suffix(".lock").open("w") as lock:
+            flock(lock, LOCK_EX)
+            self._configure()
+            self._remove()
+            self._configure()
+            try:
+                yield
+            finally:
+                self._remove()
+
+    def _configure(self) -> None:
         (self.directory / "networks").mkdir(parents=True, exist_ok=True)
         for name, text in (("containers", CONTAINERS_CONF), ("storage", STORAGE_CONF)):
             filled = text.format(directory=self.directory, runc=shutil.which("runc"))
@@ -93,6 +113,7 @@ class Containers:
             text=True,
             timeout=timeout_s,
             check=False,
+            preexec_fn=partial(die_with_parent, os.getpid()),
         )
         assert done.returncode == 0, f"{command}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout
@@ -130,12 +151,11 @@ class Containers:
             self.build(STANDINS, target, image, "--build-arg", f"BASE={base}", *whole)
 
     def build_product(self) -> dict[str, str]:
-        images = {target: f"headrace/{target}:{TAG}" for target in TARGETS}
-        for target, image in images.items():
-            self.build(DOCKERFILE, target, image)
-        return images
+        """As the Makefile does: DOCKER_HOST keeps it from an engine that this machine has."""
+        self.run("make", "docker-build", f"TAG={TAG}", timeout_s=BUILD_S)
+        return {target: f"headrace/{target}:{TAG}" for target in TARGETS}
 
-    def remove(self) -> None:
+    def _remove(self) -> None:
         self.run("podman", "system", "reset", "--force")
         shutil.rmtree(self.directory)
 
@@ -146,6 +166,7 @@ class Containers:
         service = subprocess.Popen(
             ["podman", "system", "service", "--time=0", f"unix://{socket}"],
             env=self.environment(),
+            preexec_fn=partial(die_with_parent, os.getpid()),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

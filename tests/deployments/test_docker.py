@@ -26,6 +26,7 @@ from tests.deployments.containers import (
 
 FOLDER = ROOT / "deployments/docker"
 HADOLINT = str(Path(sys.executable).with_name("hadolint"))
+SECRETS = ("STORE_PASSWORD", "CDN_SECRET", "SIGNING_KEY", "GRAFANA_PASSWORD")
 IMAGE = {"python_version": "3.11", "sys_platform": "linux"}
 
 
@@ -50,7 +51,7 @@ def unsatisfied(requirements: list[str], lock: dict[str, Version]) -> Iterator[s
 
 
 def compose(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    secrets = dict.fromkeys(("STORE_PASSWORD", "CDN_SECRET", "SIGNING_KEY"), "x" * 32)
+    secrets = dict.fromkeys(SECRETS, "x" * 32)
     return subprocess.run(
         [COMPOSE, "--file", str(COMPOSE_FILE), "--env-file", os.devnull, *arguments],
         env={"PATH": os.environ["PATH"], **secrets, **variables},
@@ -147,9 +148,8 @@ def test_keys_are_given_to_who_signs_or_verifies() -> None:
 def test_env_sh_gives_what_compose_needs() -> None:
     shown = subprocess.run(["sh", FOLDER / "env.sh"], capture_output=True, text=True, check=True)
     variables = dict(line.split("=", 1) for line in shown.stdout.splitlines())
-    assert {len(variables[name]) for name in ("STORE_PASSWORD", "CDN_SECRET", "SIGNING_KEY")} == {
-        43
-    }
+    assert {len(variables[name]) for name in SECRETS} == {43}
+    assert len({variables[name] for name in SECRETS}) == len(SECRETS)
     assert {"api", "cdn", "grafana", "redis"} <= set(resolved(**variables))
 
 
@@ -168,3 +168,26 @@ def test_headrace_is_hardened_and_ports_are_on_loopback() -> None:
 def test_an_origin_is_given_neither_catalog_nor_queue() -> None:
     given = resolved(COMPOSE_PROFILES="app")["origin"]["environment"]
     assert [name for name in given if "REDIS" in name or "DYNAMODB" in name] == []
+
+
+def test_grafanas_password_opens_nothing_else() -> None:
+    services = resolved(COMPOSE_PROFILES="app,monitoring", GRAFANA_PASSWORD="only-grafana's")
+    assert [name for name in services if "only-grafana's" in str(services[name])] == ["grafana"]
+
+
+def test_grafana_finds_what_is_mounted_and_whom_it_asks() -> None:
+    services = resolved(COMPOSE_PROFILES="monitoring")
+    mounts = {mount["source"]: mount["target"] for mount in services["grafana"]["volumes"]}
+    provisioning = ROOT / "deployments/monitoring/grafana/provisioning"
+    assert mounts[str(provisioning)] == "/etc/grafana/provisioning"  # where its image looks
+    (provider,) = yaml.safe_load((provisioning / "dashboards/headrace.yaml").read_text())[
+        "providers"
+    ]
+    dashboards = ROOT / "deployments/monitoring/grafana/dashboards"
+    assert mounts[str(dashboards)] == provider["options"]["path"]
+    assert list(dashboards.glob("*.json"))
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yaml").read_text())[
+        "datasources"
+    ]
+    port = services["prometheus"]["ports"][0]["target"]
+    assert source["url"] == f"http://prometheus:{port}"

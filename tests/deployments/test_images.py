@@ -1,11 +1,8 @@
 """The images, built and run: what docker runs from a registry runs here from stand-ins."""
 
 import json
-import secrets
 import subprocess
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,8 @@ pytestmark = [pytest.mark.deploy, pytest.mark.timeout(3600)]
 
 USER = {"X-User-ID": "somebody"}
 FRAMES = 200  # of the clip: 8 s at 25 a second
+STARTED = ("api", "worker", "cdn", "prometheus")  # and what they depend on
+START_S = 180
 HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges")
 SIZE_BUDGET = 450_000_000  # of what a target adds to its base
 
@@ -53,7 +52,9 @@ def upload(api: str, clip: Path) -> str:
 
 
 def playback(api: str, media: str) -> str:
-    return str(httpx.get(f"{api}/api/v1/media/{media}/playback", headers=USER).json()["url"])
+    answer = httpx.get(f"{api}/api/v1/media/{media}/playback", headers=USER)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["url"])
 
 
 def frames(url: str) -> int:
@@ -137,42 +138,78 @@ class Stack:
         self.containers = containers
         self.ports = {name: free_port() for name in ("API", "CDN", "PROMETHEUS", "GRAFANA")}
         self._env = directory / "env"
-        lines = [f"{name}_PORT={port}" for name, port in self.ports.items()]
-        key = urlsafe_b64encode(secrets.token_bytes(32)).decode()
-        lines += [f"SIGNING_KEY={key}", f"CDN_SECRET={key}", f"STORE_PASSWORD={'p' * 20}"]
-        self._env.write_text("\n".join([*lines, f"TAG={TAG}"]))
+        made = containers.run("sh", str(COMPOSE_FILE.with_name("env.sh")))
+        own = [f"{name}_PORT={port}" for name, port in self.ports.items()]
+        self._env.write_text("\n".join([made, f"TAG={TAG}", *own]))
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}"
+
+    def prometheus(self, endpoint: str, **query: str) -> dict[str, Any]:
+        answer = httpx.get(f"{self.url('PROMETHEUS')}/api/v1/{endpoint}", params=query)
+        data: dict[str, Any] = answer.raise_for_status().json()["data"]
+        return data
 
     def compose(self, *arguments: str) -> str:
         profiles = ("--profile=app", "--profile=monitoring")
         command = (COMPOSE, "--file", str(COMPOSE_FILE), "--env-file", str(self._env))
         return self.containers.run(*command, *profiles, *arguments, timeout_s=300)
 
-    @contextmanager
-    def running(self, *names: str) -> Iterator[None]:
+    def up(self) -> None:
+        options = ("--detach", "--pull=never", "--wait", f"--wait-timeout={START_S}")
         try:
-            self.compose("up", "--detach", "--pull=never", "--wait", *names)
-            yield
-        finally:
-            self.compose("down", "--volumes", "--timeout=15")
+            self.compose("up", *options, *STARTED)
+        except AssertionError as error:
+            error.add_note(self.compose("logs", "--tail=20"))
+            raise
 
 
-def test_the_whole_stack_does_the_main_job_behind_its_cdn(
-    containers: Containers, images: dict[str, str], clip: Path, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def stack(
+    containers: Containers, images: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     assert set(images) == set(TARGETS)
-    stack = Stack(containers, tmp_path)
-    with containers.serving_docker(), stack.running("api", "worker", "cdn"):
-        media = upload(stack.url("API"), clip)
-        first, second = (playback(stack.url("API"), media) for _ in range(2))
-        assert first.startswith(stack.url("CDN"))
-        assert frames(first) == FRAMES
-        # Another viewer's token opens the same entry of the cache; none, or a wrong one, nothing.
-        httpx.get(first).raise_for_status()
-        again = httpx.get(second)
-        assert (again.status_code, again.headers["x-cache"]) == (200, "Hit from cloudfront")
-        forged = first.replace("/t/", "/t/A", 1)
-        assert httpx.get(forged).status_code == 403
-        assert httpx.get(f"{stack.url('CDN')}/metrics").status_code == 403
+    made = Stack(containers, tmp_path_factory.mktemp("stack"))
+    with containers.serving_docker():
+        try:
+            made.up()
+            yield made
+        finally:
+            made.compose("down", "--volumes", "--timeout=15")
+
+
+@pytest.fixture(scope="module")
+def title(stack: Stack, clip: Path) -> str:
+    return upload(stack.url("API"), clip)
+
+
+def test_the_whole_stack_does_the_main_job_behind_its_cdn(stack: Stack, title: str) -> None:
+    first, second = (playback(stack.url("API"), title) for _ in range(2))
+    assert first.startswith(stack.url("CDN"))
+    assert frames(first) == FRAMES
+    # Another viewer's token opens the same entry of the cache; none, or a wrong one, nothing.
+    httpx.get(first).raise_for_status()
+    again = httpx.get(second)
+    assert (again.status_code, again.headers["x-cache"]) == (200, "Hit from cloudfront")
+    forged = first.replace("/t/", "/t/A", 1)
+    assert httpx.get(forged).status_code == 403
+    assert httpx.get(f"{stack.url('CDN')}/metrics").status_code == 403
+
+
+def test_prometheus_of_the_stack_scrapes_every_process(stack: Stack) -> None:
+    def scraped() -> set[str]:
+        query = {"query": "sum by (job) (up) == count by (job) (up)"}
+        return {found["metric"]["job"] for found in stack.prometheus("query", **query)["result"]}
+
+    until(lambda: scraped() == {"api", "origin", "worker"})
+    rules = [rule for group in stack.prometheus("rules")["groups"] for rule in group["rules"]]
+    assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
+    assert "ApiGone" in {rule["name"] for rule in rules}
+
+
+def test_a_title_survives_that_all_is_killed_but_the_catalog(stack: Stack, title: str) -> None:
+    """Which keeps what it has when it is stopped, and then alone."""
+    stack.compose("stop", "dynamodb")
+    stack.compose("kill")
+    stack.up()
+    assert frames(playback(stack.url("API"), title)) == FRAMES
