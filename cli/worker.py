@@ -11,7 +11,6 @@ import uvloop
 from cli.metrics import listen
 from cli.process import allow_many_connections
 from media.settings import Settings
-from stores.ending import end
 from stores.jobs.base import Worker
 from stores.wiring import Stores, make_worker, open_stores, traced, wait_for_stores
 from transcoder.child import Children
@@ -68,6 +67,7 @@ async def _run_until(
         await running
     finally:
         stopped.cancel()
-        await end(tending)
+        tending.cancel()
+        await asyncio.wait([tending])
     if not tending.cancelled():
         tending.result()

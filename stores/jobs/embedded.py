@@ -28,7 +28,6 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from stores.ending import end
 from stores.errors import Unavailable
 from stores.jobs.connection import RedisAddress
 from stores.processes import die_with_parent
@@ -79,7 +78,8 @@ class EmbeddedRedis:
         await self._stop_keeper()
 
     async def _stop_keeper(self) -> None:
-        await end(self._keeper)
+        self._keeper.cancel()
+        await asyncio.wait({self._keeper})
 
     async def _wait_for_answer(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

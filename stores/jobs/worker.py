@@ -34,7 +34,6 @@ from redis.exceptions import (
 
 from media.asset import Failure
 from stores import tracing
-from stores.ending import end
 from stores.errors import Unavailable
 from stores.jobs.base import Task, TaskFailed, TitleHandler, Worker
 from stores.jobs.connection import RedisAddress
@@ -103,7 +102,8 @@ class BullWorker(Worker):
         except* (ConnectionError, TimeoutError) as group:
             raise Unavailable(f"Redis at {self._address} does not answer") from group
         finally:
-            await end(listener)
+            listener.cancel()
+            await asyncio.wait({listener})
 
     async def drain(self, grace_s: float) -> None:
         self._draining = True

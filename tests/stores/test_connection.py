@@ -12,6 +12,7 @@ from media.settings import RedisSettings
 from stores.errors import Denied, TimedOut, Unavailable
 from stores.jobs.bull import BullJobs
 from stores.jobs.connection import RedisAddress, traits
+from stores.jobs.queue import Queue
 from stores.jobs.worker import BullWorker
 from tests.stores.engine import ScriptedHandler
 from tests.stores.redises import address_of, tls
@@ -225,3 +226,29 @@ def test_memory_that_is_nearly_used_up_is_told(
     version, memory = traits({"redis_version": "7.2.4", "maxmemory_policy": "noeviction", **info})
     assert version.found == "7.2.4, noeviction"
     assert (memory.ok, memory.found, memory.needed) == (ok, found, False)
+
+
+def test_no_cancellation_is_lost_in_redis_py(redis_server: RedisServer) -> None:
+    address = address_of(redis_server)
+
+    async def ask_forever(queue: Queue, through: str) -> None:
+        while True:
+            if through == "the client":
+                await queue.redis.get("nothing")
+            else:
+                with address.reaching():
+                    await queue.claim("nothing", 1)
+
+    async def scenario(through: str) -> None:
+        queue = Queue(address, 1)
+        for turns in range(120):
+            asking = asyncio.create_task(ask_forever(queue, through))
+            for _ in range(turns % 40):
+                await asyncio.sleep(0)
+            asking.cancel()
+            _, unheard = await asyncio.wait({asking}, timeout=60)
+            assert not unheard
+        await queue.close()
+
+    for through in ("the client", "the address"):
+        asyncio.run(scenario(through))

@@ -9,7 +9,6 @@ from structlog.testing import capture_logs
 
 from media.asset import Asset, AssetType, Status
 from media.settings import DataSettings, Settings
-from stores.ending import end
 from stores.errors import NotFound
 from stores.jobs.base import JobState
 from stores.wiring import Stores, open_stores
@@ -40,7 +39,9 @@ async def tended(stores: Stores, workers: int = 1) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await asyncio.gather(*map(end, tending))
+        for task in tending:
+            task.cancel()
+        await asyncio.wait(tending)
 
 
 @contextmanager
