@@ -10,7 +10,6 @@ its pin.
 import asyncio
 import multiprocessing
 import socket
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from granian._granian import ListenerSpec
 from granian.server.mp import MPServer, WorkerProcess
 
 from server.origin.http1 import OriginHTTP
-from stores.errors import Unavailable
 
 GENERATIONS = 2  # of a process, at most: one that ends, and the one in its place
 RECEIVE_BYTES = 64 << 10  # a few heads; the kernel would keep megabytes for who sends and sends
@@ -78,7 +76,4 @@ def _serve(
 ) -> None:
     """In the new process."""
     origin, listener = loaded
-    try:
-        loop.run_until_complete(origin.serve(listener))
-    except Unavailable as error:
-        sys.exit(f"headrace: {error}")
+    loop.run_until_complete(origin.serve(listener))

@@ -213,7 +213,7 @@ cdef class Connection:
     cdef _send(self, Response response):
         cdef bint is_last = self._is_last or self._all.leaving
         cdef bytes head = response.head(), lines = self._all._last_lines(is_last)
-        cdef iovec[3] parts
+        cdef iovec[3] parts  # transport.writelines takes 7 % more of a small hit
         cdef Py_ssize_t sent, whole
         fill_part(&parts[0], head)
         fill_part(&parts[1], lines)

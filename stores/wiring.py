@@ -110,7 +110,7 @@ async def traced(settings: Settings, component: str) -> AsyncIterator[None]:
 
 async def wait_for_stores(settings: Settings, *, objects_only: bool = False) -> None:
     """Before a process starts: raises Unavailable, with what to do about it, if a store outside
-    this machine is not to be used. Whoever started the process starts it again; an outage that
+    this process is not to be used. Whoever started the process starts it again; an outage that
     comes later only makes it unready."""
     for store in _external(settings, objects_only=objects_only):
         try:
@@ -166,7 +166,7 @@ def _redis_address(settings: Settings) -> RedisAddress:
 
 
 def _external(settings: Settings, *, objects_only: bool) -> Iterator[Store]:
-    if settings.aws.s3rawbucket is not None:
+    if objects_only or settings.aws.s3rawbucket is not None:
         yield open_objects(settings)
     if objects_only:
         return

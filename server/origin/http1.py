@@ -22,6 +22,7 @@ from stores.objects.base import ObjectStore
 FAREWELL_S = 2.0  # longer than a client that is busy waits between two requests
 LAST_ANSWERS_S = 5.0  # for what is under way behind the farewell
 ACCEPT_AGAIN_S = 0.05
+PATIENCE_WHEN_FULL_S = 10.0  # with idle connections, while others wait for a place
 POLL_S = 0.05
 
 
@@ -40,10 +41,8 @@ class OriginHTTP:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, listener: socket.socket) -> None:
-        """Until SIGINT or SIGTERM; other processes may accept from the same socket. Raises
-        Unavailable when the store does not answer at the start."""
+        """Until SIGINT or SIGTERM; other processes may accept from the same socket."""
         loop = asyncio.get_running_loop()
-        await self._objects.check()
         self._origin.start(loop)
         self._system.start(loop)
         stop = asyncio.Event()
@@ -85,6 +84,7 @@ class OriginHTTP:
             if len(self._connections.open) < self._most:
                 self._start(self._connect(listener.accept()[0]))
                 return
+            self._connections.close_idle(PATIENCE_WHEN_FULL_S)
         except (BlockingIOError, ConnectionAbortedError):  # another process has it; it is gone
             return
         except OSError:

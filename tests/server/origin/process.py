@@ -4,8 +4,6 @@ it is the HTTP/1.1 shell, on the port and with as many processes as it is told.
 <root>/objects    the store
 <root>/reads      a line per object read
 <root>/hold       while this exists, reads wait
-<root>/block      while this exists, a read keeps the whole event loop from working
-<root>/away       if this exists at the start, the store is away
 <root>/disk       if this exists at the start, there is a disk cache in <root>/origin-cache
 """
 
@@ -13,7 +11,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -43,21 +40,12 @@ class WatchedObjects(FilesystemObjects):
         super().__init__(root / "objects")
         self._reads = root / "reads"
         self._hold = root / "hold"
-        self._block = root / "block"
-        self._away = root / "away"
-
-    async def check(self) -> None:
-        if self._away.exists():
-            raise Unavailable("the store is away")
-        await super().check()
 
     async def get(self, key: str) -> tuple[bytes, ObjectInfo]:
         with self._reads.open("a") as file:
             file.write(key + "\n")
         while self._hold.exists():
             await asyncio.sleep(0.005)
-        while self._block.exists():
-            time.sleep(0.005)
         if "unavailable" in key:
             raise Unavailable("the store is away")
         return await super().get(key)

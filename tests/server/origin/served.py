@@ -80,9 +80,9 @@ class Server:
         return lines.count(f"v/m1/1/{name}")
 
     @contextlib.contextmanager
-    def holding(self, how: str = "hold") -> Iterator[None]:
-        """`hold` or `block`, see `process`."""
-        file = self.root / how
+    def holding(self) -> Iterator[None]:
+        """No read ends meanwhile."""
+        file = self.root / "hold"
         file.touch()
         try:
             yield

@@ -1,16 +1,12 @@
 """Several processes of one host, one object that none of them has."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from media.keys import segment_name
-from tests.server.origin.process import ROOT
-from tests.server.origin.served import DEADLINE_S, fetch, free_port, serving, wait_until
+from tests.server.origin.served import fetch, serving, wait_until
 
 PROCESSES = 4
 BODY = b"segment" * 20_000
@@ -38,19 +34,3 @@ def test_hundred_clients_of_four_processes_read_a_cold_object_few_times(
         assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
         assert all(answer.endswith(BODY) for answer in answers)
         assert 1 <= server.reads(NAME) <= most_reads
-
-
-def test_process_that_finds_no_store_says_so_and_all_end(tmp_path: Path) -> None:
-    (tmp_path / "away").touch()
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.server.origin.process", str(free_port()), "2"],
-        env={**os.environ, ROOT: str(tmp_path)},
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert ended.returncode == 1
-    assert "headrace: the store is away\n" in ended.stderr
-    assert "Traceback" not in ended.stderr

@@ -15,6 +15,8 @@ from stores.objects.filesystem import FilesystemObjects
 from tests.server.origin.served import listeners, serving, wait_until
 from tests.server.origin.visitors import Visitors
 from tests.service import free_port, living, started, until
+from tests.service import run as command
+from tests.stores.objects.proxy import Status, faulty
 
 BODY = b"segment" * 3000
 
@@ -65,6 +67,25 @@ def test_processes_are_replaced_without_losing_a_request(tmp_path: Path) -> None
         assert set(visitors.outcomes) <= {"answered", "closed"}
         assert visitors.outcomes["closed"] == 0
         assert len(service.children()) == 1
+
+
+def test_processes_are_replaced_while_the_store_is_away(
+    tmp_path: Path, aws: dict[str, str]
+) -> None:
+    made = command(tmp_path, "doctor", "--create", **aws)
+    assert made.returncode == 0, made.stdout
+    with faulty(aws["STREAM_AWS_S3ENDPOINT"]) as s3:
+        far = aws | {"STREAM_AWS_S3ENDPOINT": s3.endpoint}
+        with started(tmp_path, command="origin", **far) as service:
+            until(service.is_ready)
+            s3.faults = lambda _: Status(403, "AccessDenied")
+            old = service.children()
+            service.process.send_signal(signal.SIGHUP)
+            until(lambda: living(old) == [])
+            until(lambda: httpx.get(f"{service.url}/ready").status_code == 503)
+            assert httpx.get(f"{service.url}/health").status_code == 200
+            s3.faults = lambda _: None
+            until(service.is_ready)
 
 
 def test_new_origin_takes_over_the_port_of_the_old_one(tmp_path: Path) -> None:
