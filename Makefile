@@ -95,11 +95,11 @@ docker-build:  ## images headrace/api, origin, worker and all; TAG=1.2 GPU=nvidi
 # What is locked stays as it is while pyproject.toml allows it: ARGS=--upgrade takes what is newest.
 lock: setup-dev  ## the versions and hashes that images are made of
 	@$(BIN)/python -m pip install --quiet uv==0.13.9
-	@cd deployments/docker && for lock in requirements=../../pyproject.toml build-requirements=build-requirements.txt; do \
+	@cd deployments/docker && lock() { \
 		UV_CUSTOM_COMPILE_COMMAND='make lock' $(CURDIR)/$(BIN)/uv pip compile --quiet --universal \
-			--python-version 3.11 --generate-hashes --no-annotate $(ARGS) \
-			--output-file "$${lock%%=*}.lock" "$${lock#*=}" >/dev/null || exit 1; \
-	done
+			--python-version 3.11 --generate-hashes --no-annotate $(ARGS) "$$@" >/dev/null; } && \
+		lock --extra tracing --output-file requirements.lock ../../pyproject.toml && \
+		lock --output-file build-requirements.lock build-requirements.txt
 
 bench: setup-dev tools-test  ## speed of transcoding beside ffmpeg, and time to playable
 	@$(BIN)/python -m bench.transcode
