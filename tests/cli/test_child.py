@@ -31,18 +31,19 @@ def test_stop_ends_the_wait_before_the_next_start(monkeypatch: pytest.MonkeyPatc
 
     async def stopped_while_waiting() -> None:
         broken = Child("broken", ("playback", "not/an/id"))
+        before = psutil.Process().children()
         running = asyncio.create_task(broken.run())
-        await asyncio.to_thread(_a_child_came_and_went)
+        await asyncio.to_thread(_a_child_came_and_went, before)
         broken.stop()
         await running
 
     asyncio.run(stopped_while_waiting())
 
 
-def _a_child_came_and_went() -> None:
-    this = psutil.Process()
-    until(this.children)
-    until(lambda: not this.children())
+def _a_child_came_and_went(before: Sequence[psutil.Process]) -> None:
+    this, others = psutil.Process(), set(before)
+    until(lambda: set(this.children()) - others)
+    until(lambda: not set(this.children()) - others)
 
 
 @pytest.mark.parametrize(

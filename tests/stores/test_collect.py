@@ -25,6 +25,7 @@ from tests.domain.plans import make_commits, make_plan
 from tests.transcoder.running import SMALL
 from tests.transcoder.sources import constant, tone, write_video
 from transcoder.child import Children
+from transcoder.reconcile import reconcile
 from transcoder.titles import Titles
 
 HOUR_S = 3600.0
@@ -279,6 +280,13 @@ async def settled(stores: Stores, media_id: str) -> Asset | None:
             await asyncio.sleep(0.02)
 
 
+async def reconcile_now_and_then(stores: Stores) -> None:
+    """As workers do: a title that is tried again just as its job ends has none."""
+    while True:
+        await asyncio.sleep(1)
+        await reconcile(stores)
+
+
 async def collect_all_the_time(stores: Stores) -> int:
     """With no mercy for what has just changed. Returns how often."""
     rounds = 0
@@ -325,11 +333,13 @@ def test_no_title_loses_an_object_to_a_collection(settings: Settings, clip: Path
             worker = make_worker(settings, titles)
             working = asyncio.create_task(worker.run())
             collecting = [asyncio.create_task(collect_all_the_time(stores)) for _ in range(2)]
+            reconciling = asyncio.create_task(reconcile_now_and_then(stores))
             try:
                 await asyncio.gather(*(live(stores, media_id) for media_id in media_ids))
             finally:
-                for task in collecting:
+                for task in (reconciling, *collecting):
                     task.cancel()
+                await asyncio.wait({reconciling})
                 rounds = await asyncio.gather(*collecting)
                 await worker.drain(20)
                 await working
