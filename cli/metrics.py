@@ -2,7 +2,6 @@
 does not live any more."""
 
 import asyncio
-import socket
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
@@ -10,6 +9,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from prometheus_client import CollectorRegistry, make_asgi_app
 
+from cli.process import try_port
 from media.settings import WorkerSettings
 from stores.errors import Unavailable
 from stores.jobs.base import Worker
@@ -69,10 +69,8 @@ class _Listener:
 
 
 def _check_port(host: str, port: int) -> None:
-    """The server shares its port with whoever allows that, so it would not notice by itself."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host, port), family=family).close()
+        try_port(host, port)
     except OSError as error:
         raise Unavailable(
             f"cannot listen on {host}:{port}, worker.metricsport: {error.strerror}; workers of one "

@@ -5,7 +5,6 @@ import errno
 import fcntl
 import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from rich.table import Table
 from cli.child import Child
 from cli.client import Api, ApiError
 from cli.config import base_url, load_client
+from cli.process import try_port
 from cli.upload import upload, watch
 from media.settings import Settings
 from stores.wiring import backends, private_redis, wait_for_stores
@@ -169,10 +169,8 @@ def _sole_owner(directory: Path) -> Iterator[None]:
 
 
 def _check_address(host: str, port: int) -> None:
-    """Granian shares its port with whoever allows that, so it would not notice by itself."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host, port), family=family).close()
+        try_port(host, port)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise CannotStart(f"cannot listen on {host}:{port}: {error.strerror}") from error

@@ -24,7 +24,11 @@ from grafana_foundation_sdk.models.dashboard import (
     ThresholdsMode,
 )
 
-from deployments.monitoring.panels import BOARDS, Board, Panel
+from deployments.monitoring.panels import Board, Panel
+from deployments.monitoring.watching import ORIGIN, VIEWERS
+from deployments.monitoring.working import COST, TRANSCODING
+
+BOARDS = (VIEWERS, ORIGIN, TRANSCODING, COST)
 
 DIRECTORY = Path(__file__).with_name("grafana") / "dashboards"
 SOURCE = DataSourceRef(type_val="prometheus", uid="${source}")

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from deployments.monitoring.dashboards import DIRECTORY, render
-from deployments.monitoring.panels import BOARDS, Board
+from deployments.monitoring.dashboards import BOARDS, DIRECTORY, render
+from deployments.monitoring.panels import Board
 from tests.deployments.queries import of_dashboards, of_rules, of_runbooks, recorded
 
 PROMETHEUS_OWN = {"instance", "job"}
