@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 
@@ -43,45 +43,31 @@ class Measured(TitleHandler):
         self._metrics.count_failure(TITLE, failure.code)
         log.warning("title failed", media=media_id, code=failure.code, reason=failure.message)
 
-    def _run(self, kind: str, media_id: str, name: str) -> "_Run":
-        return _Run(self._metrics, kind, media_id, name)
+    @contextmanager
+    def _run(self, kind: str, media_id: str, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        with (
+            structlog.contextvars.bound_contextvars(media=media_id, task=name),
+            tracing.span(name, {tracing.MEDIA: media_id}, kind=tracing.CONSUMER) as span,
+            self._metrics.tasks_in_progress.track_inprogress(),
+        ):
+            outcome = DONE
+            try:
+                yield
+            except BaseException as error:
+                outcome = _outcome(error)
+                raise
+            finally:
+                seconds = time.perf_counter() - started
+                self._metrics.observe_task(kind, seconds)
+                if outcome not in (DONE, INTERRUPTED):
+                    self._metrics.count_failure(kind, outcome)
+                log.info("task", outcome=outcome, ms=round(seconds * 1000, 1))
+                span.note({tracing.OUTCOME: outcome})
 
 
-class _Run:
-    def __init__(self, metrics: WorkerMetrics, kind: str, media_id: str, name: str) -> None:
-        self._metrics = metrics
-        self._kind = kind
-        self._bound = structlog.contextvars.bound_contextvars(media=media_id, task=name)
-        self._opened = tracing.span(name, {tracing.MEDIA: media_id}, kind=tracing.CONSUMER)
-        self._started = time.perf_counter()
-
-    def __enter__(self) -> None:
-        self._bound.__enter__()
-        self._span = self._opened.__enter__()
-        self._metrics.tasks_in_progress.inc()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        seconds = time.perf_counter() - self._started
-        outcome = _outcome(error)
-        self._metrics.tasks_in_progress.dec()
-        self._metrics.observe_task(self._kind, seconds)
-        if outcome not in (DONE, INTERRUPTED):
-            self._metrics.count_failure(self._kind, outcome)
-        log.info("task", outcome=outcome, ms=round(seconds * 1000, 1))
-        self._span.note({tracing.OUTCOME: outcome})
-        self._opened.__exit__(kind, error, traceback)
-        self._bound.__exit__(kind, error, traceback)
-
-
-def _outcome(error: BaseException | None) -> str:
+def _outcome(error: BaseException) -> str:
     match error:
-        case None:
-            return DONE
         case TaskFailed():
             return error.failure.code
         case Unavailable():
