@@ -28,8 +28,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_service_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     with ready(tmp_path) as service:
-        until(lambda: "Headrace is running" in service.output())
-        assert f"page: {service.url}" in service.output()
+        until(lambda: f"Headrace is running\npage: {service.url}\n" in service.output())
         children = service.children()
         assert len(children) >= 4  # server, its worker process, worker, redis
         assert service.stop(number) == 0
@@ -139,7 +138,8 @@ def test_configured_redis_is_used_instead_of_a_private_one(
     redis = {"STREAM_REDIS_URL": redis_server.url, "STREAM_REDIS_PREFIX": tmp_path.name}
     with started(tmp_path, "--upload", str(CLIP), **redis) as service:
         until(lambda: "play it: " in service.output())
-        assert f"jobs: Redis at redis://127.0.0.1:{redis_server.port}/0" in service.output()
+        jobs = f"jobs: Redis at redis://127.0.0.1:{redis_server.port}/0"
+        until(lambda: jobs in service.output())
         assert service.child("redis-server") is None
         children = service.children()
         assert service.stop() == 0
