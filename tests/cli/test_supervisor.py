@@ -138,8 +138,7 @@ def test_configured_redis_is_used_instead_of_a_private_one(
     redis = {"STREAM_REDIS_URL": redis_server.url, "STREAM_REDIS_PREFIX": tmp_path.name}
     with started(tmp_path, "--upload", str(CLIP), **redis) as service:
         until(lambda: "play it: " in service.output())
-        jobs = f"jobs: Redis at redis://127.0.0.1:{redis_server.port}/0"
-        until(lambda: jobs in service.output())
+        assert f"jobs: Redis at redis://127.0.0.1:{redis_server.port}/0" in service.output()
         assert service.child("redis-server") is None
         children = service.children()
         assert service.stop() == 0
